@@ -1,0 +1,594 @@
+//! The group: adding children under a limit, and failing as one.
+
+use alloc::{boxed::Box, collections::VecDeque};
+use core::{
+    error::Error,
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use futures_core::future::{BoxFuture, FusedFuture, LocalBoxFuture};
+
+use crate::set::{Budget, Set, Slot};
+
+/// Futures that run as one, with one lifetime and one outcome.
+///
+/// The futures in a group are its *children*. A group of `Result<(), E>` children is itself a
+/// future, which is how Go's `errgroup` waits: it resolves to `Ok(())` when all children are done,
+/// or to the first `Err`, and then every other child has been dropped.
+///
+/// ```
+/// use errgroup::Group;
+///
+/// # smol::block_on(async {
+/// let mut lines = [0, 0];
+/// let [first, second] = &mut lines;
+///
+/// let mut group = Group::new();
+/// group.go(async move {
+///     *first = "one\ntwo".lines().count();
+///     Ok(())
+/// });
+/// group.go(async move {
+///     *second = "three".parse::<usize>()?;
+///     Ok(())
+/// });
+/// let outcome: Result<(), std::num::ParseIntError> = group.await;
+///
+/// assert!(outcome.is_err());
+/// assert_eq!(lines, [2, 0]);
+/// # });
+/// ```
+///
+/// # Adding children
+///
+/// | the children are | make the group with | add with |
+/// | --- | --- | --- |
+/// | any futures, `Send` | [`new`](Group::new) | `go`, which boxes each |
+/// | any futures | [`new_local`](Group::new_local) | `go`, which boxes each |
+/// | of one type | [`unboxed`](Group::unboxed), [`with_capacity`](Group::with_capacity), [`collect`](Iterator::collect) | [`push`](Group::push), [`extend`](Extend::extend) |
+///
+/// No child runs before the group is polled: nothing is spawned. Children may borrow what outlives
+/// the group.
+///
+/// # When a child fails
+///
+/// The group drops every other child, running or queued, in order of insertion as long as no slot
+/// was used again, and only then resolves to the error. Of two children that fail in the same poll,
+/// the one polled first wins, and the other is dropped like any sibling. To drop is immediate: a
+/// child gets no chance to run on. Dropping the group drops its children in the same way.
+///
+/// A group that has resolved is empty, and can be used again.
+///
+/// # Values
+///
+/// Awaiting a group whose children return something else than `()` does not compile, because it
+/// would throw the values away, and with them perhaps the inner error of a nested `Result`. Take
+/// them one by one with [`next`](Group::next), or have the children write to what they borrow, as
+/// above.
+///
+/// ```compile_fail
+/// # async fn fetch() -> Result<String, std::io::Error> { Ok(String::new()) }
+/// # async fn example() -> Result<(), std::io::Error> {
+/// let mut group = errgroup::Group::new();
+/// group.go(fetch()); // a `Result<String, _>`
+/// group.await
+/// # }
+/// ```
+///
+/// # Panics
+///
+/// When a child panics, it and its siblings are dropped while the panic goes on through the poll of
+/// the group. The group is empty then, and can be used again. When a child panics in its drop, the
+/// others are dropped all the same. As everywhere in Rust, a second panic before the first has been
+/// caught aborts.
+///
+/// # Cancel safety
+///
+/// Dropping the group drops the children. Polling the group by `&mut` and letting go of that
+/// reference, as in a `select!`, loses nothing: the children stay where they are, stand still, and
+/// go on with the next poll.
+///
+/// # Fairness
+///
+/// A child is polled when it was woken, and new children once. The group goes in rounds: a round
+/// takes all that is ready and polls each of these children once; what becomes ready meanwhile has
+/// its turn in the next round. So children that are always ready do not keep others waiting.
+///
+/// One poll of the group polls at most as many children as are running, or 256 if that is more; and
+/// it lets the executor go on after 32 children that woke themselves while they were polled.
+///
+/// # Complexity
+///
+/// Adding a child is O(1), and one atomic operation less than a lock: none. A wake is O(1) whatever
+/// the size of the group, and a poll is linear in the children that were woken. Children live in
+/// pages of up to 64 slots (on 64-bit targets), a page in one allocation; the first few share one
+/// small page. Slots are used again, and neither a wake nor a poll allocates. A group keeps its
+/// pages until it is dropped.
+#[must_use = "nothing runs until the group is polled: `.await` it, or take outputs with `next`"]
+pub struct Group<F> {
+    set: Set<F>,
+    /// The children that the limit holds back, in order of insertion. A child that was removed
+    /// leaves its key behind, which is known by not being in the set.
+    queue: VecDeque<Key>,
+    limit: usize,
+    /// The children added so far, which is the index of the next one.
+    added: u64,
+    finished: usize,
+    is_terminated: bool,
+}
+
+/// Names a child of one group, for [`Group::remove`].
+///
+/// It is a small copyable value, and stays unique when the child's slot is used again. With another
+/// group it means nothing, or another child.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Key {
+    index: u64,
+    slot: Slot,
+}
+
+/// The error of adding to a group that is at its limit: it carries the future that was refused.
+///
+/// ```
+/// use std::future::{Ready, ready};
+///
+/// let mut group = errgroup::Group::unboxed().with_limit(1);
+/// group.push(ready(Ok::<(), ()>(())));
+/// let refused: Ready<_> = group.try_push(ready(Err(()))).unwrap_err().into_inner();
+/// assert_eq!(refused.into_inner(), Err(()));
+/// ```
+pub struct Full<F>(F);
+
+/// The future of [`Group::next`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Next<'a, F>(&'a mut Group<F>);
+
+/// Ends the group when a child unwinds.
+struct Unwinding<'a, F>(&'a mut Group<F>);
+
+impl<'a, O> Group<BoxFuture<'a, O>> {
+    /// An empty group for any `Send` futures of one output, each in a box of its own.
+    ///
+    /// ```
+    /// let mut group = errgroup::Group::new();
+    /// group.go(async { Ok(()) });
+    /// group.go(std::future::ready(Err("no")));
+    /// assert_eq!(smol::block_on(group), Err("no"));
+    /// ```
+    pub const fn new() -> Self {
+        Self::empty()
+    }
+
+    /// Adds a child in a box. Where the limit is reached, it is queued.
+    ///
+    /// It is named after Go's `Group.Go`. One allocation, for the box, and now and then one for a
+    /// page.
+    pub fn go(&mut self, child: impl Future<Output = O> + Send + 'a) -> Key {
+        self.push(Box::pin(child))
+    }
+
+    /// Adds a child in a box, if it can run at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] with the future, which is not boxed then, if running and queued children together
+    /// have reached the limit.
+    pub fn try_go<Fut>(&mut self, child: Fut) -> Result<Key, Full<Fut>>
+    where
+        Fut: Future<Output = O> + Send + 'a,
+    {
+        if self.is_full() {
+            Err(Full(child))
+        } else {
+            Ok(self.go(child))
+        }
+    }
+}
+
+impl<'a, O> Group<LocalBoxFuture<'a, O>> {
+    /// An empty group for any futures of one output, each in a box of its own; the group is not
+    /// `Send`.
+    ///
+    /// ```
+    /// use std::{cell::Cell, rc::Rc};
+    ///
+    /// let calls = Rc::new(Cell::new(0));
+    /// let mut group = errgroup::Group::new_local();
+    /// for _ in 0..3 {
+    ///     let calls = calls.clone();
+    ///     group.go(async move {
+    ///         calls.set(calls.get() + 1);
+    ///         Ok::<_, ()>(())
+    ///     });
+    /// }
+    /// assert_eq!(smol::block_on(group), Ok(()));
+    /// assert_eq!(calls.get(), 3);
+    /// ```
+    ///
+    /// ```compile_fail
+    /// # use std::future::ready;
+    /// let mut group = errgroup::Group::new_local();
+    /// group.go(ready(Ok::<(), ()>(())));
+    /// std::thread::spawn(move || smol::block_on(group));
+    /// ```
+    pub const fn new_local() -> Self {
+        Self::empty()
+    }
+
+    /// Adds a child in a box. Where the limit is reached, it is queued.
+    ///
+    /// As [`go`](#method.go) of the `Send` group.
+    pub fn go(&mut self, child: impl Future<Output = O> + 'a) -> Key {
+        self.push(Box::pin(child))
+    }
+
+    /// Adds a child in a box, if it can run at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] with the future, which is not boxed then, if running and queued children together
+    /// have reached the limit.
+    pub fn try_go<Fut>(&mut self, child: Fut) -> Result<Key, Full<Fut>>
+    where
+        Fut: Future<Output = O> + 'a,
+    {
+        if self.is_full() {
+            Err(Full(child))
+        } else {
+            Ok(self.go(child))
+        }
+    }
+}
+
+impl<F: Future> Group<F> {
+    /// An empty group for children of one type, which it stores as they are, without a box.
+    ///
+    /// ```
+    /// async fn check(n: u32) -> Result<(), u32> {
+    ///     if n == 3 { Err(n) } else { Ok(()) }
+    /// }
+    ///
+    /// let mut group = errgroup::Group::unboxed();
+    /// for n in 0..5 {
+    ///     group.push(check(n));
+    /// }
+    /// assert_eq!(smol::block_on(group), Err(3));
+    /// ```
+    pub const fn unboxed() -> Self {
+        Self::empty()
+    }
+
+    /// An empty group for children of one type, with slots for `capacity` of them.
+    ///
+    /// A capacity counts slots, and is no limit. At most one allocation for every 64 slots, and the
+    /// list of pages.
+    ///
+    /// # Panics
+    ///
+    /// If there cannot be so many slots.
+    pub fn with_capacity(capacity: usize) -> Self {
+        let mut group = Self::empty();
+        group.set.reserve(capacity);
+        group
+    }
+
+    /// The output of the next child that is done, in order of completion, or `None` if the group is
+    /// empty.
+    ///
+    /// An `Err` among the outputs is an output as any other: the siblings are not dropped.
+    ///
+    /// ```
+    /// use errgroup::Group;
+    ///
+    /// # smol::block_on(async {
+    /// let mut group: Group<_> = (1..=3).map(|n| async move { n * n }).collect();
+    /// let mut sum = 0;
+    /// while let Some(square) = group.next().await {
+    ///     sum += square;
+    /// }
+    /// assert_eq!(sum, 14);
+    /// # });
+    /// ```
+    ///
+    /// Children run only while the group is polled: they stand still while the caller awaits
+    /// something else between two outputs.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future borrows the group and holds nothing: dropping it loses no output.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it is the method of a stream"
+    )]
+    pub fn next(&mut self) -> Next<'_, F> {
+        Next(self)
+    }
+
+    /// Polls until a child is done, and gives its index and output.
+    #[inline]
+    fn poll_child(
+        &mut self,
+        cx: &mut Context<'_>,
+        budget: &mut Budget,
+    ) -> Poll<Option<(u64, F::Output)>> {
+        let unwinding = Unwinding(self);
+        let group = &mut *unwinding.0;
+        group.start_queued();
+        let poll = group.set.poll_next(cx, budget);
+        if let Poll::Ready(Some(_)) = poll {
+            group.finished += 1;
+        }
+        mem::forget(unwinding);
+        poll
+    }
+}
+
+impl<F> Group<F> {
+    const fn empty() -> Self {
+        Self {
+            set: Set::new(),
+            queue: VecDeque::new(),
+            limit: usize::MAX,
+            added: 0,
+            finished: 0,
+            is_terminated: false,
+        }
+    }
+
+    /// Runs at most `limit` children at a time, and queues the rest, first in first out.
+    ///
+    /// A limit counts children, of which a queued one is stored but not polled. Children that were
+    /// polled before stay running; the others are counted anew.
+    ///
+    /// ```
+    /// let group: errgroup::Group<_> = (0..10).map(|_| async { Ok::<(), ()>(()) }).collect();
+    /// let group = group.with_limit(3);
+    /// assert_eq!((group.running(), group.queued()), (3, 7));
+    /// assert_eq!(smol::block_on(group), Ok(()));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `limit` is 0. Go's `SetLimit(0)` makes every `Go` wait for ever.
+    pub fn with_limit(mut self, limit: usize) -> Self {
+        assert!(
+            limit > 0,
+            "a limit of 0 would never let a child run: the least limit is 1"
+        );
+        self.limit = limit;
+        let mut fresh = self.set.unstart_fresh();
+        fresh.sort_unstable_by_key(|&(index, _)| index);
+        for (index, slot) in fresh.into_iter().rev() {
+            self.queue.push_front(Key { index, slot });
+        }
+        self.start_queued();
+        self
+    }
+
+    /// Adds a child as it is, without a box. Where the limit is reached, it is queued.
+    ///
+    /// No allocation for a child that takes the slot of another, and now and then one for a page.
+    #[inline]
+    pub fn push(&mut self, child: F) -> Key {
+        let may_start = !self.is_full();
+        let key = Key {
+            index: self.added,
+            slot: self.set.insert(self.added, child, may_start),
+        };
+        self.added += 1;
+        self.is_terminated = false;
+        if !may_start {
+            self.enqueue(key);
+        }
+        key
+    }
+
+    /// Adds a child as it is, if it can run at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] with the future, if running and queued children together have reached the limit.
+    #[inline]
+    pub fn try_push(&mut self, child: F) -> Result<Key, Full<F>> {
+        if self.is_full() {
+            Err(Full(child))
+        } else {
+            Ok(self.push(child))
+        }
+    }
+
+    /// Drops a child, and says whether it was there.
+    ///
+    /// `false` if it has finished, was removed or cleared, also when its slot has another child now.
+    /// A queued child that may run in its place starts with the next poll.
+    ///
+    /// ```
+    /// use std::future::{pending, ready};
+    /// use errgroup::Group;
+    ///
+    /// let mut group = Group::new();
+    /// let hangs = group.go(pending::<Result<(), ()>>());
+    /// group.go(ready(Ok(())));
+    /// assert!(group.remove(hangs));
+    /// assert!(!group.remove(hangs));
+    /// assert_eq!(smol::block_on(group), Ok(()));
+    /// ```
+    pub fn remove(&mut self, key: Key) -> bool {
+        self.set.remove(key.slot, key.index)
+    }
+
+    /// Drops all children, running and queued.
+    pub fn clear(&mut self) {
+        self.queue.clear();
+        self.set.clear();
+    }
+
+    /// The number of children, running and queued.
+    pub fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    /// Whether there is no child.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number of children that run: they may be polled.
+    pub fn running(&self) -> usize {
+        self.set.started()
+    }
+
+    /// The number of children that the limit holds back.
+    pub fn queued(&self) -> usize {
+        self.len() - self.running()
+    }
+
+    /// The number of children that have finished, since the group was made.
+    ///
+    /// A child that was dropped before its end, by [`remove`](Group::remove) or with a failing
+    /// sibling, does not count.
+    pub fn finished(&self) -> usize {
+        self.finished
+    }
+
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.len() >= self.limit
+    }
+
+    fn enqueue(&mut self, key: Key) {
+        // When most keys are of children that were removed, they go: what it costs to look at each
+        // key was paid by the keys added since.
+        if self.queue.len() > 2 * self.queued() + 16 {
+            let set = &self.set;
+            self.queue.retain(|key| set.contains(key.slot, key.index));
+        }
+        self.queue.push_back(key);
+    }
+
+    #[inline]
+    fn start_queued(&mut self) {
+        while self.running() < self.limit {
+            let Some(key) = self.queue.pop_front() else {
+                return;
+            };
+            self.set.start(key.slot, key.index);
+        }
+    }
+}
+
+impl<F, E> Future for Group<F>
+where
+    F: Future<Output = Result<(), E>>,
+{
+    type Output = Result<(), E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut budget = Budget::new(self.running());
+        let outcome = loop {
+            match ready!(self.poll_child(cx, &mut budget)) {
+                Some((_, Ok(()))) => {}
+                Some((_, Err(error))) => {
+                    self.clear();
+                    break Err(error);
+                }
+                None => break Ok(()),
+            }
+        };
+        self.is_terminated = true;
+        Poll::Ready(outcome)
+    }
+}
+
+impl<F, E> FusedFuture for Group<F>
+where
+    F: Future<Output = Result<(), E>>,
+{
+    /// Whether the group has resolved and no child was added since.
+    fn is_terminated(&self) -> bool {
+        self.is_terminated
+    }
+}
+
+impl<F: Future> Future for Next<'_, F> {
+    type Output = Option<F::Output>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut budget = Budget::new(self.0.running());
+        let next = ready!(self.0.poll_child(cx, &mut budget));
+        Poll::Ready(next.map(|(_, output)| output))
+    }
+}
+
+impl<F: Future> FromIterator<F> for Group<F> {
+    fn from_iter<I: IntoIterator<Item = F>>(children: I) -> Self {
+        let mut group = Self::unboxed();
+        group.extend(children);
+        group
+    }
+}
+
+impl<F: Future> Extend<F> for Group<F> {
+    fn extend<I: IntoIterator<Item = F>>(&mut self, children: I) {
+        let children = children.into_iter();
+        self.set.reserve(children.size_hint().0);
+        children.for_each(|child| {
+            self.push(child);
+        });
+    }
+}
+
+impl<F: Future> Default for Group<F> {
+    /// As [`unboxed`](Group::unboxed).
+    fn default() -> Self {
+        Self::unboxed()
+    }
+}
+
+impl<F> fmt::Debug for Group<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group")
+            .field("running", &self.running())
+            .field("queued", &self.queued())
+            .field("finished", &self.finished)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F> Drop for Unwinding<'_, F> {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl<F> Full<F> {
+    /// The future that was refused.
+    pub fn into_inner(self) -> F {
+        self.0
+    }
+}
+
+impl<F> fmt::Debug for Full<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Full").finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Display for Full<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the group is at its limit")
+    }
+}
+
+impl<F> Error for Full<F> {}
+
+impl<F> fmt::Debug for Next<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Next").field(&self.0).finish()
+    }
+}

@@ -1,0 +1,132 @@
+//! Futures that run as a group, with one lifetime and one outcome: the first error wins, the other
+//! futures are dropped, and nothing outlives the call.
+//!
+//! This is Go's [`errgroup`] for async Rust. A [`Group`] is a future that polls its children in
+//! place: it spawns nothing, so that it runs on any executor and needs no runtime, no `'static` and
+//! no `Send`.
+//!
+//! ```
+//! use errgroup::Group;
+//! use std::io;
+//!
+//! async fn load(name: &str) -> Result<(), io::Error> {
+//!     match name {
+//!         "missing" => Err(io::ErrorKind::NotFound.into()),
+//!         _ => std::future::pending().await, // takes for ever
+//!     }
+//! }
+//!
+//! async fn load_all() -> Result<(), io::Error> {
+//!     let mut group = Group::new();
+//!     group.go(load("slow"));
+//!     group.go(load("missing"));
+//!     group.go(async {
+//!         load("another").await?;
+//!         load("and another").await
+//!     });
+//!     group.await // the first error; everything else is dropped by then
+//! }
+//!
+//! let error = smol::block_on(load_all()).unwrap_err();
+//! assert_eq!(error.kind(), io::ErrorKind::NotFound);
+//! ```
+//!
+//! # What is where
+//!
+//! | to | use |
+//! | --- | --- |
+//! | run futures of any type, and fail fast | [`Group::new`], `go`, `.await` |
+//! | the same on one thread, without `Send` | [`Group::new_local`] |
+//! | run futures of one type, without a box each | [`Group::unboxed`], [`push`](Group::push), or [`collect`](Iterator::collect) |
+//! | run a few at a time | [`with_limit`](Group::with_limit), [`try_push`](Group::try_push), `try_go` |
+//! | take outputs as they come | [`next`](Group::next) |
+//! | drop one child, or all | [`remove`](Group::remove), [`clear`](Group::clear) |
+//!
+//! # Cookbook
+//!
+//! Results by index, in variables of the caller:
+//!
+//! ```
+//! # smol::block_on(async {
+//! let queries = ["a", "bb", "ccc"];
+//! let mut lengths = [0; 3];
+//! let mut group = errgroup::Group::new();
+//! for (length, query) in lengths.iter_mut().zip(queries) {
+//!     group.go(async move {
+//!         *length = query.len(); // awaits something, in real life
+//!         Ok::<_, std::io::Error>(())
+//!     });
+//! }
+//! group.await?;
+//! assert_eq!(lengths, [1, 2, 3]);
+//! # Ok::<_, std::io::Error>(()) }).unwrap();
+//! ```
+//!
+//! A steady stream of work, eight at a time, with the outputs in order of completion:
+//!
+//! ```
+//! # async fn fetch(n: u32) -> u32 { n }
+//! # smol::block_on(async {
+//! let mut jobs = 0..100;
+//! let mut group = errgroup::Group::unboxed();
+//! group.extend(jobs.by_ref().take(8).map(fetch));
+//! let mut sum = 0;
+//! while let Some(output) = group.next().await {
+//!     sum += output;
+//!     group.extend(jobs.next().map(fetch));
+//! }
+//! assert_eq!(sum, 4950);
+//! # });
+//! ```
+//!
+//! # Why does nothing happen until I await the group?
+//!
+//! Its children are polled when the group is polled, and not before: that is what makes it free of a
+//! runtime, lets children borrow, and lets a failure drop them at once. It also means that a group is
+//! *concurrent, not parallel*: its children share one task, and so one thread at a time. A child that
+//! computes for long holds up its siblings; spawn such work on the executor, and let the child await
+//! the handle.
+//!
+//! # Crate features
+//!
+//! The crate is `no_std` and needs `alloc`.
+//!
+//! - `std` (default): turns on `std` in the dependencies. The crate itself does the same without.
+//! - `portable-atomic`: takes the atomics from the crate of that name, for chips without
+//!   compare-and-swap. How they work there is the choice of the binary, by a feature of that crate
+//!   such as `critical-section`.
+//!
+//! [`errgroup`]: https://pkg.go.dev/golang.org/x/sync/errgroup
+
+#![no_std]
+#![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+extern crate alloc;
+
+mod group;
+#[allow(unsafe_code)]
+mod set;
+mod sync;
+
+pub use group::{Full, Group, Key, Next};
+
+/// The code of the README is compiled and run like that of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+const _: () = {
+    const fn is_send<T: Send>() {}
+    const fn is_sync<T: Sync>() {}
+    const fn is_unpin<T: Unpin>() {}
+    type Child = futures_core::future::BoxFuture<'static, ()>;
+    type Pinned = core::marker::PhantomPinned;
+
+    is_send::<Group<Child>>();
+    is_sync::<Group<core::future::Ready<()>>>();
+    is_unpin::<Group<Pinned>>();
+    is_unpin::<Next<'_, Pinned>>();
+    is_send::<Key>();
+    is_sync::<Key>();
+};

@@ -1,0 +1,350 @@
+//! The engine: a set of pinned children, each polled when it was woken. It knows nothing of
+//! results, limits or cancellation.
+//!
+//! # The way of a child
+//!
+//! [`Set::insert`] writes it to a slot of a page, where it stays; [`Set::start`] lets the next round
+//! poll it. Its waker sets its ready bit; the first bit in a page puts the page on the ready stack;
+//! the first change of the *ready word*, which holds the stack's head and the bits of the first
+//! page, wakes the task. A round takes the ready word with one swap and each page's bits with one
+//! more, and polls each child that it found once. A child that is done, removed or panics is dropped
+//! in its slot.
+//!
+//! # Invariants
+//!
+//! 1. Unsafe code lives in this module and below, nowhere else in the crate.
+//! 2. A waker touches the atomics and the constants of its page and of the hub, and the task's waker
+//!    by invariant 7; never a child, never a field that the owner writes without atomics.
+//! 3. Children are polled and dropped only by the owner, who has the set by `&mut`. A child never
+//!    moves after it was stored, and is dropped in its slot. A slot's bit in `stored` says whether
+//!    there is a child in it.
+//! 4. No lock exists, so none is held while foreign code runs (`poll`, `wake`, `drop`, a waker's
+//!    `clone`). Before foreign code runs, the owner's fields are consistent: it may panic.
+//! 5. A page is on the ready stack, or in the round with its bits yet to be taken, or its bits are
+//!    zero. It is put on the stack by whoever makes the step of its bits from zero, and by nobody
+//!    else.
+//! 6. A poll that is pending has either taken the ready word since it began, with the task's own
+//!    waker stored and the word not held from then on, or woken the task itself. So every wake that
+//!    comes after wakes the task.
+//! 7. The step of the ready word from zero gives out one *ticket*: the right to use the task's
+//!    waker once. The owner counts the tickets that it finds given out, notifiers count those they
+//!    are done with. While the word is held or closed none is given out; if then the counts are the
+//!    same, nobody uses the task's waker, and only then it is replaced or dropped.
+//! 8. The memory of a page is freed with its last reference; the owner and each waker have one. Each
+//!    page has a reference to the first, where the hub lies.
+
+mod page;
+mod ready;
+mod schedule;
+mod task;
+mod waker;
+
+use alloc::vec::Vec;
+use core::{
+    alloc::Layout,
+    fmt,
+    marker::PhantomData,
+    mem,
+    pin::Pin,
+    ptr,
+    task::{Context, Poll},
+};
+
+use self::schedule::Schedule;
+pub(crate) use self::schedule::Slot;
+
+/// Children of one type, each with an index that its user chose.
+pub(crate) struct Set<F> {
+    schedule: Schedule,
+    len: usize,
+    started: usize,
+    children: PhantomData<F>,
+}
+
+/// How much a poll of the set may still do before it lets its executor go on.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    polls: usize,
+    self_wakes: u32,
+}
+
+struct Child<F> {
+    index: u64,
+    future: F,
+}
+
+/// Drops a child whose poll unwinds.
+struct Unwinding<'a, F> {
+    set: &'a mut Set<F>,
+    slot: Slot,
+}
+
+/// Drops the children of a page; when the drop of one unwinds, it goes on with the whole set.
+struct Clearing<'a, F> {
+    set: &'a mut Set<F>,
+    page: u32,
+    /// The slots with a child, which the schedule has already given up.
+    stored: usize,
+}
+
+// SAFETY: the owner's side of the set is plain data and the children, which go along to the other
+// thread; what wakers share is atomic, or guarded by tickets, wherever the owner is (invariants 2
+// and 7).
+unsafe impl<F: Send> Send for Set<F> {}
+// SAFETY: a shared set gives out counts only, never a child.
+unsafe impl<F: Sync> Sync for Set<F> {}
+// A child never moves with the set: it lies in a page (invariant 3).
+impl<F> Unpin for Set<F> {}
+
+impl<F> Set<F> {
+    const SLOT: Layout = Layout::new::<Child<F>>();
+
+    pub(crate) const fn new() -> Self {
+        Self {
+            schedule: Schedule::new(),
+            len: 0,
+            started: 0,
+            children: PhantomData,
+        }
+    }
+
+    /// Makes room for `children` more.
+    pub(crate) fn reserve(&mut self, children: usize) {
+        self.schedule
+            .reserve(self.len.saturating_add(children), Self::SLOT);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The number of children that may be polled.
+    pub(crate) fn started(&self) -> usize {
+        self.started
+    }
+
+    /// Stores a child, which is not polled until it is started, as it may be at once.
+    #[inline]
+    pub(crate) fn insert(&mut self, index: u64, future: F, start: bool) -> Slot {
+        let slot = self.schedule.claim(Self::SLOT);
+        // SAFETY: the slot was free, so nothing is overwritten (invariant 3).
+        unsafe { self.child(slot).write(Child { index, future }) };
+        self.len += 1;
+        if start {
+            self.schedule.start(slot);
+            self.started += 1;
+        }
+        slot
+    }
+
+    /// Lets a child be polled, and says whether it is there and was not started before.
+    #[inline]
+    pub(crate) fn start(&mut self, slot: Slot, index: u64) -> bool {
+        let can_start = self.contains(slot, index) && !self.schedule.is_started(slot);
+        if can_start {
+            self.schedule.start(slot);
+            self.started += 1;
+        }
+        can_start
+    }
+
+    /// Takes back the start of every child that no round has come to, and gives these children.
+    pub(crate) fn unstart_fresh(&mut self) -> Vec<(u64, Slot)> {
+        let mut fresh = Vec::new();
+        let mut next = self.schedule.first_fresh(0);
+        while let Some(slot) = next {
+            self.schedule.unstart(slot);
+            self.started -= 1;
+            // SAFETY: a fresh slot has a child (invariant 3).
+            fresh.push((unsafe { (*self.child(slot)).index }, slot));
+            next = self.schedule.first_fresh(slot.page);
+        }
+        fresh
+    }
+
+    /// Whether there is a child of this index in this slot.
+    #[inline]
+    pub(crate) fn contains(&self, slot: Slot, index: u64) -> bool {
+        self.schedule.is_stored(slot)
+            // SAFETY: there is a child in the slot (invariant 3).
+            && unsafe { (*self.child(slot)).index } == index
+    }
+
+    /// Drops a child, if it is there.
+    pub(crate) fn remove(&mut self, slot: Slot, index: u64) -> bool {
+        let is_there = self.contains(slot, index);
+        if is_there {
+            self.drop_child(slot);
+        }
+        is_there
+    }
+
+    /// Drops all children, in the order of their slots, also where one of them panics in its drop.
+    pub(crate) fn clear(&mut self) {
+        let mut page = 0;
+        while self.len > 0 {
+            // The slots are free before foreign code can unwind.
+            let (stored, started) = self.schedule.vacate_page(page);
+            self.len -= stored.count_ones() as usize;
+            self.started -= started.count_ones() as usize;
+            let mut clearing = Clearing {
+                set: self,
+                page,
+                stored,
+            };
+            clearing.drop_children();
+            mem::forget(clearing);
+            page += 1;
+        }
+    }
+
+    fn drop_child(&mut self, slot: Slot) {
+        // The slot is free before foreign code can unwind.
+        self.len -= 1;
+        self.started -= usize::from(self.schedule.is_started(slot));
+        self.schedule.vacate(slot);
+        // SAFETY: there was a child in the slot, and it is dropped where it lies, once, as the
+        // slot is free from now on (invariant 3).
+        unsafe { ptr::drop_in_place(&raw mut (*self.child(slot)).future) };
+    }
+
+    /// Where the child of a slot lies, if there is one.
+    #[inline]
+    fn child(&self, slot: Slot) -> *mut Child<F> {
+        let slots = self.schedule.page(slot.page).slots.cast::<Child<F>>();
+        // SAFETY: a page has the slots that the schedule knows, laid out by `SLOT`.
+        unsafe { slots.add(slot.slot as usize) }.as_ptr()
+    }
+}
+
+impl<F: Future> Set<F> {
+    /// Polls children that are ready until one is done, and gives its index and its output; `None`
+    /// when no started child is left.
+    #[inline]
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        budget: &mut Budget,
+    ) -> Poll<Option<(u64, F::Output)>> {
+        // Invariant 6: what an earlier poll left of its round does not count as having looked.
+        let mut looked = false;
+        loop {
+            while let Some(slot) = self.schedule.next() {
+                if budget.is_spent() {
+                    self.schedule.put_back(slot);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                if let Poll::Ready(done) = self.poll_child(slot, budget) {
+                    return Poll::Ready(Some(done));
+                }
+            }
+            if self.started == 0 {
+                return Poll::Ready(None);
+            }
+            if !looked || self.schedule.has_fresh() {
+                self.schedule.begin_round();
+                looked = true;
+            } else if self.schedule.is_armed_for(cx.waker()) || !self.schedule.arm(cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    #[inline]
+    fn poll_child(&mut self, slot: Slot, budget: &mut Budget) -> Poll<(u64, F::Output)> {
+        let turn = self.schedule.turn();
+        // SAFETY: the slot is one of the page that has its turn, which the owner's reference keeps
+        // while the child is polled.
+        let (child, waker) = unsafe {
+            let child = turn.slots.cast::<Child<F>>().add(slot.slot as usize);
+            (child.as_ptr(), waker::of_slot(turn.header, slot.slot))
+        };
+        let unwinding = Unwinding { set: self, slot };
+        // SAFETY: `next` gives out slots with a started child. It is pinned: it stays in its slot
+        // until it is dropped there (invariant 3).
+        let future = unsafe { Pin::new_unchecked(&mut (*child).future) };
+        let poll = future.poll(&mut Context::from_waker(&waker));
+        mem::forget(unwinding);
+        budget.polls -= 1;
+        match poll {
+            Poll::Pending => {
+                budget.self_wakes -= u32::from(self.schedule.is_woken(slot.slot));
+                Poll::Pending
+            }
+            Poll::Ready(output) => {
+                // SAFETY: the child is still there.
+                let index = unsafe { (*child).index };
+                self.drop_child(slot);
+                Poll::Ready((index, output))
+            }
+        }
+    }
+}
+
+impl<F> Drop for Set<F> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+impl Budget {
+    /// What a poll may do where there are few children.
+    const MIN_POLLS: usize = 256;
+    /// Children that may wake themselves while they are polled. They may have been told to let the
+    /// executor go on, as tokio's budget tells everyone in a task once it is used up: polling all
+    /// the others to hear the same is quadratic work (futures-rs issue 2526).
+    const SELF_WAKES: u32 = 32;
+
+    /// Enough to poll each of `children` once, so that a child that fails is seen in the poll that
+    /// its wake led to, however many there are.
+    #[inline]
+    pub(crate) fn new(children: usize) -> Self {
+        Self {
+            polls: children.max(Self::MIN_POLLS),
+            self_wakes: Self::SELF_WAKES,
+        }
+    }
+
+    #[inline]
+    fn is_spent(&self) -> bool {
+        self.polls == 0 || self.self_wakes == 0
+    }
+}
+
+impl<F> Drop for Unwinding<'_, F> {
+    fn drop(&mut self) {
+        self.set.drop_child(self.slot);
+    }
+}
+
+impl<F> Clearing<'_, F> {
+    fn drop_children(&mut self) {
+        while self.stored != 0 {
+            let slot = Slot {
+                page: self.page,
+                slot: self.stored.trailing_zeros(),
+            };
+            self.stored &= self.stored - 1;
+            // SAFETY: there was a child in the slot, and it is dropped where it lies, once, as the
+            // slot is free from now on (invariant 3).
+            unsafe { ptr::drop_in_place(&raw mut (*self.set.child(slot)).future) };
+        }
+    }
+}
+
+impl<F> Drop for Clearing<'_, F> {
+    fn drop(&mut self) {
+        self.drop_children();
+        self.set.clear();
+    }
+}
+
+impl<F> fmt::Debug for Set<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Set")
+            .field("len", &self.len)
+            .field("started", &self.started)
+            .finish()
+    }
+}

@@ -1,0 +1,476 @@
+//! Which slot is next: to store a child in, and to poll.
+//!
+//! The owner works in rounds. A round takes all that is ready at once, and polls each child of it
+//! once; what is woken or added meanwhile waits for the next round.
+
+use alloc::vec::Vec;
+use core::{alloc::Layout, mem, ptr::NonNull, task::Waker};
+
+use super::{
+    page::{self, Header, Hub, PAGE_SLOTS, Page},
+    ready::{FIRST_PAGE_SLOTS, MAX_PAGES, Taken},
+};
+use crate::sync::Ordering;
+
+/// A slot of the set: the number of its page, and its own within the page.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Slot {
+    pub(super) page: u32,
+    pub(super) slot: u32,
+}
+
+/// The pages of a set, and the round that is under way.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    first: Page,
+    /// Page `n` is at `n - 1`.
+    others: Vec<Page>,
+    /// The slots of all pages.
+    capacity: usize,
+    turn: Turn,
+    /// The pages that follow in this round, linked by `next_in_round`.
+    round: u32,
+    /// The pages with fresh children, which follow at the end of the next round.
+    next_round: u32,
+    next_round_end: u32,
+    /// The pages with a free slot, except the first, linked by `next_free`: new pages at the end,
+    /// so that the order of slots is the order of insertion, and reused ones at the head.
+    free: u32,
+    free_end: u32,
+    /// Whether the ready word is held: nobody is notified, and the task's waker may be stored.
+    held: bool,
+    /// Tickets that the ready word has given out and the owner has seen (invariant 7).
+    issued: usize,
+}
+
+/// The turn of one page within a round.
+#[derive(Debug)]
+pub(super) struct Turn {
+    page: u32,
+    /// The slots that are still to be polled.
+    left: usize,
+    /// As in the page, which is one step further away.
+    pub(super) header: NonNull<Header>,
+    pub(super) slots: NonNull<u8>,
+}
+
+impl Turn {
+    #[inline]
+    const fn of(number: u32, page: &Page) -> Self {
+        Self {
+            page: number,
+            left: 0,
+            header: page.header,
+            slots: page.slots,
+        }
+    }
+}
+
+impl Schedule {
+    pub(super) const fn new() -> Self {
+        Self {
+            first: Page::NONE,
+            others: Vec::new(),
+            capacity: 0,
+            turn: Turn::of(0, &Page::NONE),
+            round: 0,
+            next_round: 0,
+            next_round_end: 0,
+            free: 0,
+            free_end: 0,
+            held: true,
+            issued: 0,
+        }
+    }
+
+    #[inline]
+    pub(super) fn page(&self, number: u32) -> &Page {
+        if number == 0 {
+            &self.first
+        } else {
+            &self.others[number as usize - 1]
+        }
+    }
+
+    #[inline]
+    fn page_mut(&mut self, number: u32) -> &mut Page {
+        if number == 0 {
+            &mut self.first
+        } else {
+            &mut self.others[number as usize - 1]
+        }
+    }
+
+    pub(super) fn pages(&self) -> u32 {
+        // `MAX_PAGES` fits.
+        self.others.len() as u32 + 1
+    }
+
+    /// Makes room for so many children in all.
+    pub(super) fn reserve(&mut self, children: usize, slot: Layout) {
+        while self.capacity < children {
+            self.grow(children - self.capacity, slot);
+        }
+    }
+
+    /// Takes a free slot for a child that waits to be started.
+    #[inline]
+    pub(super) fn claim(&mut self, slot: Layout) -> Slot {
+        if self.first.is_full() && self.free == 0 {
+            self.grow_for_one(slot);
+        }
+        if self.first.is_full() {
+            let number = self.free;
+            let page = self.page_mut(number);
+            let slot = page.claim();
+            if page.is_full() {
+                self.free = page.next_free;
+            }
+            Slot { page: number, slot }
+        } else {
+            Slot {
+                page: 0,
+                slot: self.first.claim(),
+            }
+        }
+    }
+
+    #[cold]
+    fn grow_for_one(&mut self, slot: Layout) {
+        let last = self.page(self.pages() - 1).all.count_ones() as usize;
+        let slots = match last {
+            // As a `Vec` begins, where children are large.
+            0 if slot.size() > 64 => 4,
+            0 => 8,
+            _ => 2 * last,
+        };
+        self.grow(slots, slot);
+    }
+
+    /// Adds a page of `slots` slots, or as many as a page may have.
+    #[cold]
+    fn grow(&mut self, slots: usize, slot: Layout) {
+        if self.first.all == 0 {
+            let slots = slots.clamp(1, FIRST_PAGE_SLOTS as usize) as u32;
+            self.first = Page::first(slots, slot);
+            self.capacity += slots as usize;
+            return;
+        }
+        let number = self.pages();
+        assert!(
+            (number as usize) <= MAX_PAGES,
+            "too many children in one group"
+        );
+        let slots = slots.clamp(1, PAGE_SLOTS as usize) as u32;
+        self.others.reserve(1);
+        // SAFETY: the first page is there and the owner's; numbers count up.
+        let page = unsafe { Page::another(self.first.header, number, slots, slot) };
+        self.others.push(page);
+        if self.free == 0 {
+            self.free = number;
+        } else {
+            let end = self.free_end;
+            self.page_mut(end).next_free = number;
+        }
+        self.free_end = number;
+        self.capacity += slots as usize;
+    }
+
+    /// Lets a stored child be polled, in the next round for the first time.
+    #[inline]
+    pub(super) fn start(&mut self, Slot { page: number, slot }: Slot) {
+        let page = self.page_mut(number);
+        page.started |= 1 << slot;
+        page.fresh |= 1 << slot;
+        if number != 0 && !page.in_round {
+            page.in_round = true;
+            page.next_in_round = 0;
+            if self.next_round == 0 {
+                self.next_round = number;
+            } else {
+                let end = self.next_round_end;
+                self.page_mut(end).next_in_round = number;
+            }
+            self.next_round_end = number;
+        }
+    }
+
+    /// Takes a start back, before a round has come to it.
+    pub(super) fn unstart(&mut self, Slot { page, slot }: Slot) {
+        let page = self.page_mut(page);
+        page.started &= !(1 << slot);
+        page.fresh &= !(1 << slot);
+    }
+
+    #[inline]
+    pub(super) fn is_stored(&self, Slot { page, slot }: Slot) -> bool {
+        self.page(page).stored & 1 << slot != 0
+    }
+
+    #[inline]
+    pub(super) fn is_started(&self, Slot { page, slot }: Slot) -> bool {
+        self.page(page).started & 1 << slot != 0
+    }
+
+    /// Marks a slot as free again.
+    #[inline]
+    pub(super) fn vacate(&mut self, Slot { page: number, slot }: Slot) {
+        if self.turn.page == number {
+            self.turn.left &= !(1 << slot);
+        }
+        let page = self.page_mut(number);
+        let was_full = page.is_full();
+        page.stored &= !(1 << slot);
+        page.started &= !(1 << slot);
+        page.fresh &= !(1 << slot);
+        page.lead &= !(1 << slot);
+        if was_full {
+            self.put_free(number);
+        }
+    }
+
+    /// Puts a page that was full at the head of those with a free slot.
+    fn put_free(&mut self, number: u32) {
+        if number == 0 {
+            return;
+        }
+        let free = self.free;
+        self.page_mut(number).next_free = free;
+        self.free = number;
+        if free == 0 {
+            self.free_end = number;
+        }
+    }
+
+    /// The first slot with a child that is started and waits for a round, from a page on.
+    pub(super) fn first_fresh(&self, page: u32) -> Option<Slot> {
+        (page..self.pages()).find_map(|page| {
+            let fresh = self.page(page).fresh;
+            (fresh != 0).then(|| Slot {
+                page,
+                slot: fresh.trailing_zeros(),
+            })
+        })
+    }
+
+    /// Whether a child of the page that has its turn was woken since.
+    #[inline]
+    pub(super) fn is_woken(&self, slot: u32) -> bool {
+        // SAFETY: the owner's reference keeps the page, which keeps the hub.
+        let (header, hub) = unsafe {
+            let header = self.turn.header.as_ref();
+            (header, header.hub.as_ref())
+        };
+        // Ordering: Relaxed, a hint for fairness only.
+        header.ready.load(Ordering::Relaxed) & 1 << slot != 0
+            || hub.ready.is_woken(self.turn.page, slot)
+    }
+
+    /// Marks all slots of a page as free, and gives those that were not and those that were started.
+    pub(super) fn vacate_page(&mut self, number: u32) -> (usize, usize) {
+        if self.turn.page == number {
+            self.turn.left = 0;
+        }
+        let was_full = self.page(number).is_full();
+        let page = self.page_mut(number);
+        let stored = mem::take(&mut page.stored);
+        let started = mem::take(&mut page.started);
+        page.fresh = 0;
+        page.lead = 0;
+        if was_full {
+            self.put_free(number);
+        }
+        (stored, started)
+    }
+
+    /// The next slot to be polled in this round. Its page is that of [`turn`](Self::turn).
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<Slot> {
+        while self.turn.left == 0 {
+            if self.round == 0 {
+                return None;
+            }
+            self.begin_turn();
+        }
+        let slot = self.turn.left.trailing_zeros();
+        self.turn.left &= self.turn.left - 1;
+        Some(Slot {
+            page: self.turn.page,
+            slot,
+        })
+    }
+
+    #[inline]
+    fn begin_turn(&mut self) {
+        let number = self.round;
+        let page = self.page_mut(number);
+        page.in_round = false;
+        let mut ready = mem::take(&mut page.fresh) | mem::take(&mut page.lead);
+        if mem::take(&mut page.woken) {
+            // SAFETY: the owner's reference keeps the page.
+            let header = unsafe { page.header.as_ref() };
+            // Ordering: Acquire pairs with the Release in `wake_by_ref`; Release lets the next
+            // `push` write the link that `begin_round` has read.
+            ready |= header.ready.swap(0, Ordering::AcqRel);
+        }
+        let (turn, next) = (Turn::of(number, page), page.next_in_round);
+        let left = ready & page.started;
+        self.turn = Turn { left, ..turn };
+        self.round = next;
+    }
+
+    /// The page that [`next`](Self::next) is at.
+    #[inline]
+    pub(super) fn turn(&self) -> &Turn {
+        &self.turn
+    }
+
+    /// Undoes a [`next`](Self::next).
+    #[inline]
+    pub(super) fn put_back(&mut self, Slot { page, slot }: Slot) {
+        debug_assert_eq!(page, self.turn.page);
+        self.turn.left |= 1 << slot;
+    }
+
+    /// Whether children were added or started that no round has yet.
+    #[inline]
+    pub(super) fn has_fresh(&self) -> bool {
+        self.first.fresh != 0 || self.next_round != 0
+    }
+
+    /// Takes all that is ready, when the last round is over.
+    #[inline]
+    pub(super) fn begin_round(&mut self) {
+        let taken = match self.hub() {
+            None => return,
+            Some(hub) if self.held => hub.ready.hold(),
+            Some(hub) => hub.ready.take(),
+        };
+        self.round = mem::take(&mut self.next_round);
+        let left = mem::take(&mut self.first.fresh) & self.first.started;
+        self.turn = Turn {
+            left,
+            ..Turn::of(0, &self.first)
+        };
+        self.add_to_round(taken);
+    }
+
+    /// Adds what was taken to a round that is at the turn of the first page.
+    #[inline]
+    fn add_to_round(&mut self, taken: Taken) {
+        debug_assert_eq!(self.turn.page, 0);
+        self.issued = self.issued.wrapping_add(taken.has_ticket().into());
+        self.turn.left |= taken.slots() & self.first.started;
+        // The top of the stack came last: each page below goes before it.
+        let mut number = taken.head();
+        while number != 0 {
+            let page = self.page_mut(number);
+            page.woken = true;
+            // SAFETY: the owner's reference keeps the page.
+            let header = unsafe { page.header.as_ref() };
+            // Ordering: Relaxed, the Acquire with which the stack was taken came before.
+            let below = header.next.load(Ordering::Relaxed) as u32;
+            self.put_first(number);
+            number = below;
+        }
+        if let Some((number, slot)) = taken.lead() {
+            self.page_mut(number).lead |= 1 << slot;
+            self.put_first(number);
+        }
+    }
+
+    /// Puts a page at the head of the round, where it is not in it already.
+    #[inline]
+    fn put_first(&mut self, number: u32) {
+        let round = self.round;
+        let page = self.page_mut(number);
+        if !page.in_round {
+            page.in_round = true;
+            page.next_in_round = round;
+            self.round = number;
+        }
+    }
+
+    /// Whether a wake from now on wakes the task that `waker` wakes.
+    #[inline]
+    pub(super) fn is_armed_for(&self, waker: &Waker) -> bool {
+        // SAFETY: the schedule is the owner.
+        !self.held && self.hub().is_some_and(|hub| unsafe { hub.task.is(waker) })
+    }
+
+    /// Lets every wake from now on wake the task, when the last round is over. What was ready
+    /// before makes the next round; `false` if there was nothing.
+    #[cold]
+    pub(super) fn arm(&mut self, waker: &Waker) -> bool {
+        let Some(hub) = self.first_hub() else {
+            return false;
+        };
+        // SAFETY: the owner's reference keeps the first page, and with it the hub.
+        let hub = unsafe { hub.as_ref() };
+        // A clone is foreign code: before anything changes.
+        let waker = waker.clone();
+        if self.held {
+            self.turn = Turn::of(0, &self.first);
+        } else {
+            self.held = true;
+            self.begin_round();
+        }
+        // SAFETY: the schedule is the owner, the word is held, and its last ticket is counted.
+        unsafe { hub.task.store(waker, self.issued) }
+        self.held = false;
+        self.add_to_round(hub.ready.take());
+        self.turn.left != 0 || self.round != 0
+    }
+
+    #[inline]
+    fn first_hub(&self) -> Option<NonNull<Hub>> {
+        if self.first.all == 0 {
+            return None;
+        }
+        // SAFETY: the first page is there, and the owner's reference keeps it.
+        Some(unsafe { self.first.header.as_ref() }.hub)
+    }
+
+    #[inline]
+    fn hub(&self) -> Option<&Hub> {
+        // SAFETY: the first page keeps the hub, and is the owner's while `self` is borrowed.
+        self.first_hub().map(|hub| unsafe { hub.as_ref() })
+    }
+}
+
+impl Drop for Schedule {
+    /// The owner's exit.
+    fn drop(&mut self) {
+        let Some(hub) = self.first_hub() else { return };
+        // SAFETY: the owner's reference to the first page, given back below, keeps the hub.
+        let hub = unsafe { hub.as_ref() };
+        let mut shared = !self.first.is_unshared(self.others.len());
+        for page in &self.others {
+            if !page.is_unshared(0) {
+                shared = true;
+                // A late wake makes no step from zero, so it does not get as far as the hub.
+                // Ordering: Relaxed, one that comes before it finds the hub closed, or is lost.
+                // SAFETY: the owner's reference keeps the page.
+                unsafe { page.header.as_ref() }
+                    .ready
+                    .store(usize::MAX, Ordering::Relaxed);
+            }
+        }
+        if shared {
+            self.issued = self
+                .issued
+                .wrapping_add(hub.ready.close().has_ticket().into());
+            // SAFETY: the word is closed, and this was the last ticket.
+            unsafe { hub.task.end(self.issued) }
+        } else {
+            // SAFETY: a notifier has a waker's reference to a page, and there is none.
+            unsafe { hub.task.end_unshared() }
+        }
+        for page in &self.others {
+            // SAFETY: the owner's reference; the set has dropped the children.
+            unsafe { page::release(page.header) }
+        }
+        // SAFETY: as above.
+        unsafe { page::release(self.first.header) }
+    }
+}

@@ -1,0 +1,72 @@
+//! The children's wakers: a pointer to the child's byte in its page, which says which slot it is.
+
+use core::{
+    mem::ManuallyDrop,
+    ptr::NonNull,
+    task::{RawWaker, RawWakerVTable, Waker},
+};
+
+use super::page::{self, Header};
+use crate::sync::Ordering;
+
+/// The waker of a slot, without a reference of its own; a clone of it has one.
+///
+/// # Safety
+///
+/// The page has a slot of this number, and outlives the waker.
+#[inline]
+pub(super) unsafe fn of_slot(header: NonNull<Header>, slot: u32) -> ManuallyDrop<Waker> {
+    // SAFETY: the byte lies inside the page (the caller's contract); the vtable below keeps the
+    // contract of `RawWaker`: it is thread safe, and counts a reference for each clone.
+    ManuallyDrop::new(unsafe {
+        let byte = page::slot_byte(header, slot);
+        Waker::from_raw(RawWaker::new(byte.cast_const().cast(), &VTABLE))
+    })
+}
+
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
+
+unsafe fn clone(byte: *const ()) -> RawWaker {
+    // SAFETY: `byte` comes from `of_slot`, and the waker being cloned keeps the page.
+    let (header, _) = unsafe { page::of_byte(byte.cast()) };
+    // SAFETY: as above.
+    unsafe { page::retain(header) };
+    RawWaker::new(byte, &VTABLE)
+}
+
+unsafe fn wake(byte: *const ()) {
+    // SAFETY: the waker is consumed, and its reference given back after its last use.
+    unsafe {
+        wake_by_ref(byte);
+        drop_waker(byte);
+    }
+}
+
+unsafe fn wake_by_ref(byte: *const ()) {
+    // SAFETY: `byte` comes from `of_slot`, and the caller's waker keeps the page.
+    let (header, slot) = unsafe { page::of_byte(byte.cast()) };
+    // SAFETY: a shared look at atomics and constants is all a waker needs (invariant 2), and the
+    // page keeps the hub (invariant 8).
+    let (page, hub) = unsafe { (header.as_ref(), header.as_ref().hub.as_ref()) };
+    let ticket = if page.number == 0 {
+        hub.ready.wake_first(slot)
+    } else {
+        // Ordering: Relaxed. The load spares the hub the wakes of a page that is ready anyway.
+        page.ready.load(Ordering::Relaxed) == 0 && hub.ready.wake_lead(page.number, slot)
+        // Ordering: Release hands what the waker has seen to the owner's swap in `next`; Acquire
+        // pairs with that swap, so that the owner has read the page's link before `push` writes it.
+            || page.ready.fetch_or(1 << slot, Ordering::AcqRel) == 0 && hub.ready.push(page)
+    };
+    if ticket {
+        // SAFETY: the ticket is used here and nowhere else.
+        unsafe { hub.task.notify() }
+    }
+}
+
+unsafe fn drop_waker(byte: *const ()) {
+    // SAFETY: `byte` comes from `of_slot`, and the waker's reference keeps the page until here.
+    unsafe {
+        let (header, _) = page::of_byte(byte.cast());
+        page::release(header);
+    }
+}
