@@ -1,0 +1,100 @@
+//! What a group allocates: pages now and then, and nothing for a wake, a poll or a replacement.
+
+use std::{
+    future::{Ready, poll_fn, ready},
+    hint::black_box,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use allocation_counter::{AllocationInfo, measure};
+use errgroup::Group;
+
+fn poll_next<F: Future>(group: &mut Group<F>) -> Poll<Option<F::Output>> {
+    Pin::new(&mut group.next()).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn empty_group_is_none() {
+    let info = measure(|| {
+        drop(black_box(Group::<Ready<()>>::unboxed()));
+    });
+    assert_eq!(info.count_total, 0);
+}
+
+#[test]
+fn three_children_are_one() {
+    let info = measure(|| {
+        let mut group = Group::unboxed();
+        for _ in 0..3 {
+            group.push(ready(()));
+        }
+        while let Poll::Ready(Some(())) = poll_next(&mut group) {}
+        assert_eq!(group.finished(), 3);
+    });
+    assert_eq!(info.count_total, 1);
+    assert_eq!(info.count_current, 0, "the page is not freed");
+}
+
+#[test]
+fn three_boxed_children_are_three_more() {
+    let info = measure(|| {
+        let mut group = Group::new();
+        for n in 0..3 {
+            group.go(async move { black_box(n) });
+        }
+        while let Poll::Ready(Some(_)) = poll_next(&mut group) {}
+        assert_eq!(group.finished(), 3);
+    });
+    assert_eq!(info.count_total, 4);
+    assert_eq!(info.count_current, 0);
+}
+
+#[test]
+fn child_in_the_place_of_another_is_none() {
+    let mut group: Group<Ready<usize>> = (0..100).map(ready).collect();
+    let info = measure(|| {
+        for n in 0..1_000 {
+            assert!(poll_next(&mut group).is_ready());
+            group.push(ready(n));
+        }
+    });
+    assert_eq!(info, AllocationInfo::default());
+}
+
+#[test]
+fn wake_and_poll_are_none() {
+    let mut group: Group<_> = (0..100)
+        .map(|_| {
+            poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                Poll::<()>::Pending
+            })
+        })
+        .collect();
+    assert!(poll_next(&mut group).is_pending());
+    let info = measure(|| {
+        for _ in 0..100 {
+            assert!(poll_next(&mut group).is_pending());
+        }
+    });
+    assert_eq!(info, AllocationInfo::default());
+}
+
+#[test]
+fn sixteen_bytes_for_a_child_are_enough_at_a_thousand() {
+    const CHILDREN: usize = 1_000;
+    let info = measure(|| {
+        let mut group = Group::unboxed();
+        for n in 0..CHILDREN {
+            group.push(ready([n; 4]));
+        }
+        black_box(&group);
+    });
+    let children = CHILDREN * size_of::<Ready<[usize; 4]>>();
+    let bytes = size_of::<Group<()>>() + info.bytes_max as usize - children;
+    assert!(
+        bytes <= 16 * CHILDREN,
+        "{bytes} bytes for {CHILDREN} children"
+    );
+}

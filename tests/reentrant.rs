@@ -1,0 +1,218 @@
+//! A task's waker may do anything inside `wake` or as it drops: poll the group, or drop it.
+
+mod kit;
+
+use std::any::Any;
+use std::mem;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+use errgroup::Group;
+use kit::{Act, Cast, Child, Task};
+
+/// An executor without a queue: whoever wakes it polls the group there and then.
+struct Inline {
+    group: Mutex<Option<Group<Child>>>,
+    outcome: Mutex<Option<Result<(), usize>>>,
+    woken: AtomicBool,
+    polls: AtomicUsize,
+}
+
+impl Inline {
+    fn run(group: Group<Child>) -> Arc<Self> {
+        let inline = Arc::new(Inline {
+            group: Mutex::new(Some(group)),
+            outcome: Mutex::new(None),
+            woken: AtomicBool::new(false),
+            polls: AtomicUsize::new(0),
+        });
+        inline.clone().wake();
+        inline
+    }
+
+    fn outcome(&self) -> Option<Result<(), usize>> {
+        *self.outcome.lock().unwrap()
+    }
+}
+
+impl Wake for Inline {
+    fn wake(self: Arc<Self>) {
+        self.woken.store(true, SeqCst);
+        // Woken as it polls, it goes round again instead of down.
+        let Ok(mut slot) = self.group.try_lock() else {
+            return;
+        };
+        while self.woken.swap(false, SeqCst) {
+            let Some(group) = &mut *slot else { return };
+            self.polls.fetch_add(1, SeqCst);
+            let waker = Waker::from(self.clone());
+            let poll = Pin::new(group).poll(&mut Context::from_waker(&waker));
+            if let Poll::Ready(outcome) = poll {
+                *self.outcome.lock().unwrap() = Some(outcome);
+                *slot = None;
+            }
+        }
+    }
+}
+
+#[test]
+fn wake_polls_the_group_at_once() {
+    let cast = Cast::new(3);
+    let inline = Inline::run(cast.children().collect());
+    assert_eq!(cast.polled(), [0, 1, 2]);
+    for id in [1, 0, 2] {
+        assert_eq!(inline.outcome(), None);
+        cast.tell(id, Act::Succeed);
+        cast.wake(id);
+        assert_eq!(cast.drops(id), 1);
+    }
+    assert_eq!(inline.outcome(), Some(Ok(())));
+    assert_eq!(inline.polls.load(SeqCst), 4);
+}
+
+#[test]
+fn group_fails_and_dies_inside_the_wake_of_its_child() {
+    for n in [1, 2, 33, 65] {
+        let cast = Cast::new(n);
+        let inline = Inline::run(cast.children().collect());
+        cast.tell(n - 1, Act::Fail);
+        cast.wake(n - 1);
+        assert_eq!(inline.outcome(), Some(Err(n - 1)));
+        cast.assert_all_dropped_once();
+        (0..n).for_each(|id| cast.wake(id));
+        cast.forget_wakers();
+        assert_eq!(Arc::strong_count(&inline), 1);
+    }
+}
+
+#[test]
+fn children_that_wake_themselves_neither_deadlock_nor_recurse() {
+    for n in [1, 2, 33, 65] {
+        let cast = Cast::new(n);
+        cast.tell_all(Act::Yield(1_000));
+        let inline = Inline::run(cast.children().collect());
+        assert_eq!(inline.outcome(), Some(Ok(())));
+        assert!((0..n).all(|id| cast.polls(id) == 1_001));
+    }
+}
+
+#[test]
+fn queued_children_run_inside_the_wake() {
+    let cast = Cast::new(10_000);
+    cast.tell_all(Act::Succeed);
+    cast.tell(0, Act::Wait);
+    let mut group = Group::unboxed().with_limit(1);
+    group.extend(cast.children());
+    let inline = Inline::run(group);
+    assert_eq!(inline.outcome(), None);
+    cast.tell(0, Act::Succeed);
+    cast.wake(0);
+    assert_eq!(inline.outcome(), Some(Ok(())));
+    cast.assert_all_dropped_once();
+}
+
+/// Drops what it holds when it is woken.
+#[derive(Default)]
+struct Bin(Mutex<Vec<Box<dyn Any + Send>>>);
+
+impl Wake for Bin {
+    fn wake(self: Arc<Self>) {
+        let held = mem::take(&mut *self.0.lock().unwrap());
+        drop(held);
+    }
+}
+
+fn poll_with(waker: &Waker, group: &mut Group<Child>) {
+    let poll = Pin::new(group).poll(&mut Context::from_waker(waker));
+    assert!(poll.is_pending());
+}
+
+#[test]
+fn wake_that_drops_the_group() {
+    for n in [1, 2, 33, 65] {
+        let (cast, bin) = (Cast::new(n), Arc::new(Bin::default()));
+        let mut group: Group<Child> = cast.children().collect();
+        poll_with(&bin.clone().into(), &mut group);
+        bin.0.lock().unwrap().push(Box::new(group));
+        cast.wake(n - 1);
+        cast.assert_all_dropped_once();
+        cast.wake(0);
+        cast.forget_wakers();
+        assert_eq!(Arc::strong_count(&bin), 1);
+    }
+}
+
+#[test]
+fn wake_that_drops_the_last_wakers_and_the_group() {
+    for n in [1, 2, 33, 65] {
+        let (cast, bin) = (Cast::new(n), Arc::new(Bin::default()));
+        let mut group: Group<Child> = cast.children().collect();
+        poll_with(&bin.clone().into(), &mut group);
+        let wakers: Vec<Waker> = (0..n).map(|id| cast.waker(id)).collect();
+        let last = wakers[n / 2].clone();
+        cast.forget_wakers();
+        bin.0.lock().unwrap().push(Box::new(wakers));
+        bin.0.lock().unwrap().push(Box::new(group));
+        last.wake();
+        cast.assert_all_dropped_once();
+        assert_eq!(Arc::strong_count(&bin), 1);
+    }
+}
+
+#[test]
+fn wake_that_drops_the_wakers_of_a_dead_group_last() {
+    let (cast, bin) = (Cast::new(5), Arc::new(Bin::default()));
+    let mut group: Group<Child> = cast.children().collect();
+    poll_with(&bin.clone().into(), &mut group);
+    bin.0.lock().unwrap().push(Box::new(group));
+    bin.0.lock().unwrap().push(Box::new(cast.waker(1)));
+    let last = cast.waker(3);
+    cast.forget_wakers();
+    last.wake_by_ref();
+    cast.assert_all_dropped_once();
+    last.wake();
+    assert_eq!(Arc::strong_count(&bin), 1);
+}
+
+/// Wakes a child as it drops.
+#[derive(Default)]
+struct Parting(Mutex<Option<Waker>>);
+
+impl Wake for Parting {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Parting {
+    fn drop(&mut self) {
+        if let Some(child) = self.0.lock().unwrap().take() {
+            child.wake();
+        }
+    }
+}
+
+#[test]
+fn task_waker_that_wakes_a_child_as_it_is_replaced() {
+    let (cast, parting, task) = (Cast::new(3), Arc::new(Parting::default()), Task::default());
+    let mut group: Group<Child> = cast.children().collect();
+    poll_with(&parting.clone().into(), &mut group);
+    *parting.0.lock().unwrap() = Some(cast.waker(1));
+    drop(parting);
+    cast.polled();
+    assert!(task.poll_while_woken(&mut group).is_pending());
+    assert_eq!(cast.polled(), [1]);
+}
+
+#[test]
+fn task_waker_that_wakes_a_child_as_the_group_drops() {
+    let (cast, parting) = (Cast::new(3), Arc::new(Parting::default()));
+    let mut group: Group<Child> = cast.children().collect();
+    poll_with(&parting.clone().into(), &mut group);
+    *parting.0.lock().unwrap() = Some(cast.waker(1));
+    drop(parting);
+    drop(group);
+    cast.assert_all_dropped_once();
+    cast.forget_wakers();
+    assert_eq!(cast.polls(1), 1);
+}

@@ -1,0 +1,95 @@
+//! What the types are, whatever the children: their auto traits among others.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::future::{Future, Pending};
+use std::hash::Hash;
+use std::marker::{PhantomData, PhantomPinned};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use errgroup::{Full, Group, Key, Next};
+use futures::future::{BoxFuture, FusedFuture, LocalBoxFuture};
+
+/// Whether a type implements a trait: the inherent constant, where it exists, hides that of `No`.
+macro_rules! implements {
+    ($type:ty: $($bound:tt)+) => {{
+        struct Question<T>(PhantomData<T>);
+        #[allow(dead_code, reason = "unused where the answer is no")]
+        impl<T: $($bound)+> Question<T> {
+            const ANSWER: bool = true;
+        }
+        Question::<$type>::ANSWER
+    }};
+}
+
+trait No {
+    const ANSWER: bool = false;
+}
+
+impl<T> No for T {}
+
+/// A future with the auto traits of `T`, and pinned.
+struct Like<T>(PhantomData<T>, PhantomPinned);
+
+impl<T> Future for Like<T> {
+    type Output = Result<(), ()>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+type OfAll = Group<Like<u8>>;
+type OfSend = Group<Like<Cell<u8>>>;
+type OfLocal = Group<Like<Rc<u8>>>;
+
+#[test]
+fn group_is_send_if_and_only_if_its_children_are() {
+    assert!(implements!(OfAll: Send));
+    assert!(implements!(OfSend: Send));
+    assert!(!implements!(OfLocal: Send));
+    assert!(implements!(Next<'static, Like<Cell<u8>>>: Send));
+    assert!(!implements!(Next<'static, Like<Rc<u8>>>: Send));
+}
+
+fn type_of<T>(_: &T) -> PhantomData<T> {
+    PhantomData
+}
+
+#[test]
+fn boxed_group_is_send_and_the_local_one_is_not() {
+    let boxed: PhantomData<Group<BoxFuture<'_, ()>>> = type_of(&Group::new());
+    let local: PhantomData<Group<LocalBoxFuture<'_, ()>>> = type_of(&Group::new_local());
+    assert_eq!((boxed, local), (PhantomData, PhantomData));
+    assert!(implements!(Group<BoxFuture<'static, ()>>: Send));
+    assert!(!implements!(Group<LocalBoxFuture<'static, ()>>: Send));
+}
+
+#[test]
+fn group_and_next_are_unpin_whatever_the_children() {
+    assert!(!implements!(Like<u8>: Unpin));
+    assert!(implements!(OfAll: Unpin));
+    assert!(implements!(Next<'static, Like<u8>>: Unpin));
+}
+
+#[test]
+fn key_is_a_plain_value() {
+    assert!(implements!(Key: Copy + Eq + Hash + Send + Sync + std::fmt::Debug + 'static));
+}
+
+#[test]
+fn full_is_an_error_of_any_future() {
+    assert!(implements!(Full<Like<Rc<u8>>>: Error));
+    assert!(implements!(Full<Like<u8>>: Send + Sync + Into<Box<dyn Error + Send + Sync>>));
+}
+
+#[test]
+fn group_is_a_fused_future_only_of_results_without_value() {
+    assert!(implements!(OfLocal: FusedFuture + Default + std::fmt::Debug + Extend<Like<Rc<u8>>>));
+    assert!(implements!(Group<Pending<Result<(), String>>>: Future<Output = Result<(), String>>));
+    assert!(!implements!(Group<Pending<Result<u8, String>>>: Future));
+    assert!(!implements!(Group<Pending<u8>>: Future));
+    assert!(implements!(Next<'static, Pending<u8>>: Future<Output = Option<u8>>));
+}
