@@ -1,0 +1,121 @@
+//! A small HTTP client: one request on one connection, both inside the future that asks.
+
+use std::time::{Duration, Instant};
+use std::{error, fmt};
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Request, StatusCode, Uri, header};
+use smol::future;
+use smol::net::TcpStream;
+use smol_hyper::rt::FuturesIo;
+
+/// A valid `http://` URL, and what to call it.
+pub(crate) struct Target {
+    pub(crate) name: String,
+    uri: Uri,
+    address: String,
+}
+
+/// What a server answered.
+pub(crate) struct Page {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+    pub(crate) took: Duration,
+}
+
+/// Which target failed, and why.
+#[derive(Debug)]
+pub(crate) struct Error {
+    pub(crate) name: String,
+    pub(crate) cause: Cause,
+}
+
+type Cause = Box<dyn error::Error + Send + Sync>;
+
+impl Target {
+    pub(crate) fn new(name: &str, url: &str) -> Result<Self, Error> {
+        let (uri, address) = parse(url).map_err(|cause| Error {
+            name: format!("{name:?}"),
+            cause,
+        })?;
+        let name = name.to_owned();
+        Ok(Self { name, uri, address })
+    }
+
+    /// Gets the page.
+    ///
+    /// To drop this future is to drop the connection, which closes the socket.
+    pub(crate) async fn get(&self) -> Result<Page, Error> {
+        self.exchange().await.map_err(|cause| Error {
+            name: self.name.clone(),
+            cause,
+        })
+    }
+
+    async fn exchange(&self) -> Result<Page, Cause> {
+        let start = Instant::now();
+        let stream = TcpStream::connect(&self.address).await?;
+        let (mut sender, connection) = http1::handshake(FuturesIo::new(stream)).await?;
+        let answer = async {
+            let response = sender.send_request(self.request()?).await?;
+            let status = response.status();
+            if status.is_redirection() {
+                return Err(format!("HTTP {status} (redirects are not followed)").into());
+            }
+            if !status.is_success() {
+                return Err(format!("HTTP {status}").into());
+            }
+            let body = response.into_body().collect().await?.to_bytes();
+            let took = start.elapsed();
+            Ok(Page { status, body, took })
+        };
+        // The answer learns of all that goes wrong on the connection, so it alone ends the race.
+        let drive = async {
+            _ = connection.await;
+            future::pending().await
+        };
+        future::or(answer, drive).await
+    }
+
+    fn request(&self) -> Result<Request<Empty<Bytes>>, Cause> {
+        let host = self.uri.authority().map_or("", |host| host.as_str());
+        let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
+        let request = Request::get(path).header(header::HOST, host);
+        Ok(request.body(Empty::new())?)
+    }
+}
+
+/// The parts of a URL, and the `host:port` to connect to.
+fn parse(url: &str) -> Result<(Uri, String), Cause> {
+    let uri = url.parse::<Uri>().map_err(|e| format!("bad URL: {e}"))?;
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => return Err("https is not supported".into()),
+        _ => return Err("bad URL: it does not start with http://".into()),
+    }
+    let host = uri.host().unwrap_or_default();
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let port = match authority.strip_prefix(host) {
+        _ if host.is_empty() => None,
+        Some("" | ":") => Some(80),
+        Some(rest) => rest.trim_start_matches(':').parse::<u16>().ok(),
+        None => None,
+    };
+    let port = port.ok_or("bad URL: it names no plain host or host:port")?;
+    let address = format!("{host}:{port}");
+    Ok((uri, address))
+}
+
+impl error::Error for Error {}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.cause)?;
+        match self.cause.source() {
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
+        }
+    }
+}
