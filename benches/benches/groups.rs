@@ -1,0 +1,46 @@
+//! The rows under criterion, each a group with the contestants at every size.
+
+use std::{hint::black_box, time::Duration};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use errgroup_benches::{ENTRIES, Growth, Row, SIZES};
+
+/// How long a cell is probed, to leave out what grows too fast.
+const PROBE: Duration = Duration::from_micros(500);
+
+fn rows(criterion: &mut Criterion) {
+    for row in Row::ALL {
+        let mut group = criterion.benchmark_group(row.to_string());
+        let mut growth: [Growth; ENTRIES.len()] = Default::default();
+        for n in SIZES.into_iter().filter(|n| row.has(*n)) {
+            group.throughput(Throughput::Elements(row.items(n)));
+            for (entry, growth) in ENTRIES.iter().zip(&mut growth) {
+                if growth.rules_out(n) {
+                    continue;
+                }
+                // The best of three, as one disturbed probe must not look like growth.
+                let probes = [(); 3].map(|()| entry.calibrate(row, n, PROBE));
+                let best = probes
+                    .iter()
+                    .map(|probe| (probe.per_item(row, n), probe.shortest_call()))
+                    .min_by(|a, b| a.0.total_cmp(&b.0));
+                let (per_item, call) = best.expect("there are three");
+                growth.record(n, per_item, call);
+                group.bench_function(BenchmarkId::new(entry.name, n), |bencher| {
+                    bencher.iter_custom(|iters| (entry.measure)(black_box(row), n, iters));
+                });
+            }
+        }
+        group.finish();
+    }
+}
+
+criterion_group! {
+    name = groups;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .sample_size(10);
+    targets = rows
+}
+criterion_main!(groups);
