@@ -1,19 +1,22 @@
 //! The one place that knows whose atomics the engine runs on: core's, portable-atomic's or loom's.
 
-#[cfg(all(not(loom), not(feature = "portable-atomic")))]
+#[cfg(not(errgroup_loom))]
+pub(crate) use alloc::alloc::{alloc, dealloc};
+#[cfg(all(not(errgroup_loom), not(feature = "portable-atomic")))]
 pub(crate) use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-#[cfg(loom)]
+#[cfg(errgroup_loom)]
 pub(crate) use loom::{
+    alloc::{alloc, dealloc},
     cell::UnsafeCell,
     sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
 };
-#[cfg(all(not(loom), feature = "portable-atomic"))]
+#[cfg(all(not(errgroup_loom), feature = "portable-atomic"))]
 pub(crate) use portable_atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-#[cfg(not(loom))]
+#[cfg(not(errgroup_loom))]
 pub(crate) use self::cell::UnsafeCell;
 
-#[cfg(not(loom))]
+#[cfg(not(errgroup_loom))]
 mod cell {
     /// Core's `UnsafeCell` with loom's interface, so that loom can watch each access.
     #[derive(Debug)]

@@ -1,16 +1,16 @@
 //! A page: one allocation with a header of atomics, a byte for each slot, and the slots.
 
-use alloc::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use core::ptr::NonNull;
+use alloc::alloc::handle_alloc_error;
+use core::{alloc::Layout, ptr::NonNull};
 
 use super::{
     ready::{FIRST_PAGE_SLOTS, Ready},
     task::Task,
 };
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Ordering, alloc, dealloc};
 
-/// Slots of every page but the first few.
-pub(super) const PAGE_SLOTS: u32 = usize::BITS;
+/// Slots that a page may have. Few under loom, so that a few children fill several pages.
+pub(super) const PAGE_SLOTS: u32 = if cfg!(errgroup_loom) { 2 } else { usize::BITS };
 
 /// What all pages of a set share. It lies before the header of the first page, in one allocation.
 #[derive(Debug)]

@@ -31,7 +31,7 @@ struct Fields {
 }
 
 /// Slots that the first page may have.
-pub(super) const FIRST_PAGE_SLOTS: u32 = FIELDS.first;
+pub(super) const FIRST_PAGE_SLOTS: u32 = if cfg!(errgroup_loom) { 1 } else { FIELDS.first };
 
 /// Pages that the stack can name. The largest number is kept free, so that no page and bits look
 /// like [`CLOSED`].
@@ -45,7 +45,7 @@ const LEAD: u32 = HEAD + FIELDS.head;
 const CLOSED: usize = usize::MAX;
 
 const _: () = assert!(LEAD + FIELDS.lead_page + FIELDS.lead_slot == usize::BITS);
-const _: () = assert!(1 << FIELDS.lead_slot == PAGE_SLOTS);
+const _: () = assert!(1 << FIELDS.lead_slot >= PAGE_SLOTS);
 
 /// Everything in one word: so "the first wake since the owner looked" is one step, whichever page
 /// it comes from, and the owner takes all with one swap.

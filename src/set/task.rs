@@ -49,11 +49,8 @@ impl Task {
     #[inline]
     pub(super) unsafe fn notify(&self) {
         let notifying = Notifying(self);
-        // SAFETY: the ticket is not yet counted as done, so no waker in force is dropped or
-        // overwritten (invariant 7).
-        if let Some(waker) = unsafe { self.in_force() } {
-            waker.wake_by_ref();
-        }
+        // SAFETY: the ticket is not yet counted as done (invariant 7).
+        unsafe { self.with_waker(|waker| waker.map(Waker::wake_by_ref)) };
         drop(notifying);
     }
 
@@ -64,9 +61,8 @@ impl Task {
     /// The caller is the owner.
     #[inline]
     pub(super) unsafe fn is(&self, waker: &Waker) -> bool {
-        // SAFETY: only the owner stores wakers, and the last notifier drops them only after the
-        // owner's exit.
-        unsafe { self.in_force() }.is_some_and(|stored| stored.will_wake(waker))
+        // SAFETY: the caller is the owner.
+        unsafe { self.with_waker(|stored| stored.is_some_and(|stored| stored.will_wake(waker))) }
     }
 
     /// Makes `waker` the one to wake.
@@ -123,19 +119,22 @@ impl Task {
         unsafe { self.replace(None) }
     }
 
+    /// Looks at the waker in force.
+    ///
     /// # Safety
     ///
-    /// The caller is the owner or has a ticket that is not yet done.
+    /// The caller is the owner, or has a ticket that is not yet counted as done.
     #[inline]
-    unsafe fn in_force(&self) -> Option<&Waker> {
+    unsafe fn with_waker<R>(&self, look: impl FnOnce(Option<&Waker>) -> R) -> R {
         // Ordering: Acquire pairs with the Release in `store`.
         let spare = self.spare.load(Ordering::Acquire);
         if spare.is_null() {
-            // SAFETY: written only by `replace`, which nobody calls meanwhile (invariant 7).
-            self.waker.with(|waker| unsafe { (*waker).as_ref() })
+            // SAFETY: written only by `replace`, which nobody calls meanwhile: the owner is here,
+            // or finds that a ticket is not done (invariant 7).
+            self.waker.with(|waker| look(unsafe { (*waker).as_ref() }))
         } else {
-            // SAFETY: a spare lives until `replace`, which nobody calls meanwhile (invariant 7).
-            Some(unsafe { &(*spare).waker })
+            // SAFETY: a spare lives until `replace`, as above.
+            look(Some(unsafe { &(*spare).waker }))
         }
     }
 

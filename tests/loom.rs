@@ -1,0 +1,216 @@
+//! What the group promises to wakers on other threads, in every interleaving that loom can find.
+//!
+//! `RUSTFLAGS='--cfg errgroup_loom' cargo test --release --test loom`. Pages are tiny there, so that
+//! three children fill two of them.
+
+#![cfg(errgroup_loom)]
+
+use std::{
+    cell::RefCell,
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc as StdArc,
+    task::{Context, Poll, Wake, Waker},
+};
+
+use errgroup::Group;
+use loom::{
+    future::block_on,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+/// Waits for its flag, and leaves its waker to whoever sets it.
+struct Child {
+    flag: Arc<AtomicBool>,
+    waker: Rc<RefCell<Option<Waker>>>,
+}
+
+/// Sets a child's flag and wakes it.
+struct End {
+    flag: Arc<AtomicBool>,
+    waker: Waker,
+}
+
+/// A task that only counts.
+struct Counter(AtomicUsize);
+
+impl Future for Child {
+    type Output = Result<(), ()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.flag.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        self.waker.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+impl End {
+    fn wake(self) {
+        // Relaxed on both sides: it is the wake that hands the flag to the child's poll.
+        self.flag.store(true, Ordering::Relaxed);
+        self.waker.wake();
+    }
+}
+
+impl Wake for Counter {
+    fn wake(self: StdArc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn counter() -> StdArc<Counter> {
+    StdArc::new(Counter(AtomicUsize::new(0)))
+}
+
+/// A group of children that wait, polled once by `task`, and the ends of the children.
+fn waiting(children: usize, task: &Waker) -> (Group<Child>, Vec<End>) {
+    let mut group = Group::unboxed();
+    let mut ends = Vec::new();
+    let mut left = Vec::new();
+    for _ in 0..children {
+        let flag = Arc::new(AtomicBool::new(false));
+        let waker = Rc::default();
+        left.push((flag.clone(), Rc::clone(&waker)));
+        group.push(Child { flag, waker });
+    }
+    assert!(poll(&mut group, task).is_pending());
+    for (flag, waker) in left {
+        let waker = waker.take().expect("polled");
+        ends.push(End { flag, waker });
+    }
+    (group, ends)
+}
+
+fn poll(group: &mut Group<Child>, task: &Waker) -> Poll<Result<(), ()>> {
+    Pin::new(group).poll(&mut Context::from_waker(task))
+}
+
+fn model(preemptions: usize, test: impl Fn() + Sync + Send + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(preemptions);
+    model.check(test);
+}
+
+/// The children that wake are the last ones: the first page has one slot.
+fn wakes_reach_a_task_that_took_over(children: usize, threads: usize, preemptions: usize) {
+    model(preemptions, move || {
+        let (mut group, mut ends) = waiting(children, Waker::noop());
+        let mut joins = Vec::new();
+        for _ in 0..threads {
+            let end = ends.pop().expect("there are more children than threads");
+            joins.push(thread::spawn(move || end.wake()));
+        }
+        ends.into_iter().for_each(End::wake);
+        // The task is another one than that of the first poll: it takes over while wakes come.
+        assert_eq!(block_on(&mut group), Ok(()));
+        joins.into_iter().for_each(|join| join.join().unwrap());
+    });
+}
+
+#[test]
+fn wake_in_the_first_page_while_the_task_changes() {
+    wakes_reach_a_task_that_took_over(1, 1, 5);
+}
+
+#[test]
+fn lead_while_the_task_changes() {
+    wakes_reach_a_task_that_took_over(2, 1, 4);
+}
+
+#[test]
+fn wakes_in_two_pages_while_the_task_changes() {
+    wakes_reach_a_task_that_took_over(2, 2, 2);
+}
+
+#[test]
+fn wakes_in_one_page_of_the_stack_while_the_task_changes() {
+    wakes_reach_a_task_that_took_over(3, 2, 2);
+}
+
+#[test]
+fn wakes_in_two_pages_of_the_stack_while_the_task_changes() {
+    wakes_reach_a_task_that_took_over(4, 2, 2);
+}
+
+#[test]
+fn batch_of_wakes_is_one_wake_of_the_task() {
+    model(3, || {
+        let task = counter();
+        let (mut group, ends) = waiting(3, &task.clone().into());
+        let joins: Vec<_> = ends
+            .into_iter()
+            .skip(1)
+            .map(|end| thread::spawn(|| end.wake()))
+            .collect();
+        joins.into_iter().for_each(|join| join.join().unwrap());
+        assert_eq!(task.0.load(Ordering::Relaxed), 1);
+        assert!(poll(&mut group, &task.clone().into()).is_pending());
+        assert_eq!(group.finished(), 2);
+    });
+}
+
+#[test]
+fn wake_while_the_group_is_dropped_and_the_task_is_released() {
+    model(3, || {
+        let task = counter();
+        let (group, ends) = waiting(3, &task.clone().into());
+        let joins: Vec<_> = ends
+            .into_iter()
+            .skip(1)
+            .map(|end| thread::spawn(|| end.wake()))
+            .collect();
+        drop(group);
+        joins.into_iter().for_each(|join| join.join().unwrap());
+        assert_eq!(
+            StdArc::strong_count(&task),
+            1,
+            "a waker of the task is kept"
+        );
+    });
+}
+
+#[test]
+fn wakes_by_two_clones_while_the_group_is_dropped() {
+    model(3, || {
+        let task = counter();
+        let (group, mut ends) = waiting(2, &task.clone().into());
+        let waker = ends.pop().expect("the second child").waker;
+        let clone = waker.clone();
+        let other = thread::spawn(move || clone.wake_by_ref());
+        drop(group);
+        waker.wake();
+        other.join().unwrap();
+        assert_eq!(StdArc::strong_count(&task), 1);
+    });
+}
+
+#[test]
+fn old_task_is_let_go_while_it_is_notified() {
+    model(4, || {
+        let (old, new) = (counter(), counter());
+        let (mut group, mut ends) = waiting(1, &old.clone().into());
+        let end = ends.pop().expect("the child");
+        let waker = end.waker.clone();
+        let notifier = thread::spawn(move || waker.wake());
+        // A poll that finds the notifier inside the old waker keeps both.
+        let _ = poll(&mut group, &new.clone().into());
+        notifier.join().unwrap();
+        assert!(poll(&mut group, &new.clone().into()).is_pending());
+        end.wake();
+        assert!(
+            new.0.load(Ordering::Relaxed) > 0,
+            "the wake went to the old task"
+        );
+        assert_eq!(poll(&mut group, &new.clone().into()), Poll::Ready(Ok(())));
+        drop(group);
+        assert_eq!(StdArc::strong_count(&old), 1);
+        assert_eq!(StdArc::strong_count(&new), 1);
+    });
+}
