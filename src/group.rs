@@ -51,15 +51,35 @@ use crate::set::{Budget, Set, Slot};
 /// | any futures | [`new_local`](Group::new_local) | `go`, which boxes each |
 /// | of one type | [`unboxed`](Group::unboxed), [`with_capacity`](Group::with_capacity), [`collect`](Iterator::collect) | [`push`](Group::push), [`extend`](Extend::extend) |
 ///
-/// No child runs before the group is polled: nothing is spawned. Children may borrow what outlives
-/// the group.
+/// Nothing is spawned: no child runs before the group is polled, and in a group that is never polled
+/// none runs at all. Children may borrow what outlives the group.
+///
+/// The type of a boxed group is `Group<BoxFuture<'a, O>>`, with the [`BoxFuture`] that this crate
+/// re-exports:
+///
+/// ```
+/// use errgroup::{BoxFuture, Group};
+///
+/// fn add_all<'a>(group: &mut Group<BoxFuture<'a, Result<(), String>>>, names: &'a [String]) {
+///     for name in names {
+///         group.go(async move { if name.is_empty() { Err("no name".into()) } else { Ok(()) } });
+///     }
+/// }
+/// ```
+///
+/// # The type of the error
+///
+/// All children return the same error type. Where `?` leaves it open, say it in one child, as in
+/// `Ok::<_, MyError>(())`. Without that, `group.await?` gives the compiler two conversions in a row
+/// and no type between them.
 ///
 /// # When a child fails
 ///
-/// The group drops every other child, running or queued, in order of insertion as long as no slot
-/// was used again, and only then resolves to the error. Of two children that fail in the same poll,
-/// the one polled first wins, and the other is dropped like any sibling. To drop is immediate: a
-/// child gets no chance to run on. Dropping the group drops its children in the same way.
+/// The group drops every other child, running or queued, in order of insertion, unless the slot of an
+/// earlier child was used again, and only then resolves to the error. If several are ready to fail in
+/// the same poll, the one polled first wins, and the others are dropped like any sibling. To drop is
+/// immediate: a child gets no chance to run on. Dropping the group drops its children in the same
+/// way.
 ///
 /// A group that has resolved is empty, and can be used again.
 ///
@@ -68,7 +88,7 @@ use crate::set::{Budget, Set, Slot};
 /// Awaiting a group whose children return something else than `()` does not compile, because it
 /// would throw the values away, and with them perhaps the inner error of a nested `Result`. Take
 /// them one by one with [`next`](Group::next), or have the children write to what they borrow, as
-/// above.
+/// above. What they borrow is free again when the group is gone: after `group.await`, or a `drop`.
 ///
 /// ```compile_fail
 /// # async fn fetch() -> Result<String, std::io::Error> { Ok(String::new()) }
@@ -86,28 +106,35 @@ use crate::set::{Budget, Set, Slot};
 /// others are dropped all the same. As everywhere in Rust, a second panic before the first has been
 /// caught aborts.
 ///
+/// Adding a child panics where there are too many: half a billion on 64-bit targets, a million on
+/// 32-bit ones.
+///
 /// # Cancel safety
 ///
-/// Dropping the group drops the children. Polling the group by `&mut` and letting go of that
-/// reference, as in a `select!`, loses nothing: the children stay where they are, stand still, and
-/// go on with the next poll.
+/// Dropping the group drops the children: a timeout, or a `select!`, that owns the group cancels them.
+/// One that polls the group by `&mut` and lets go of the reference does not, and loses nothing: the
+/// children stay where they are, stand still, and go on with the next poll. To cancel them then, drop
+/// the group or call [`clear`](Group::clear).
 ///
 /// # Fairness
 ///
-/// A child is polled when it was woken, and new children once. The group goes in rounds: a round
-/// takes all that is ready and polls each of these children once; what becomes ready meanwhile has
-/// its turn in the next round. So children that are always ready do not keep others waiting.
+/// A child is polled once when it starts, and then only when it was woken. The group goes in rounds: a
+/// round takes all that is ready and polls each of these children once; what becomes ready meanwhile
+/// has its turn in the next round. So children that are always ready do not keep others waiting. A
+/// child that is woken again after a round took it up, and before its turn, may be polled once more
+/// than it needs; so may a new child in the slot of one that was woken before it was dropped.
 ///
-/// One poll of the group polls at most as many children as are running, or 256 if that is more; and
-/// it lets the executor go on after 32 children that woke themselves while they were polled.
+/// One poll of the group makes at most as many child polls as children run, or 256 if that is more,
+/// and ends early after 32 children that woke themselves while they were polled. Then the group wakes
+/// its task, and lets the executor go on.
 ///
 /// # Complexity
 ///
-/// Adding a child is O(1), and one atomic operation less than a lock: none. A wake is O(1) whatever
-/// the size of the group, and a poll is linear in the children that were woken. Children live in
-/// pages of up to 64 slots (on 64-bit targets), a page in one allocation; the first few share one
-/// small page. Slots are used again, and neither a wake nor a poll allocates. A group keeps its
-/// pages until it is dropped.
+/// Adding a child is O(1), and takes no lock and no atomic operation. A wake is O(1) whatever the size
+/// of the group, and a poll is linear in the children that were woken. Children live in pages of up to
+/// 64 slots (32 on 32-bit targets), each page one allocation; the first pages are small. Slots are
+/// used again. A wake allocates nothing, and neither does a poll, unless the group has changed tasks
+/// in the very moment when the old one is being woken. A group keeps its pages until it is dropped.
 #[must_use = "nothing runs until the group is polled: `.await` it, or take outputs with `next`"]
 pub struct Group<F> {
     set: Set<F>,
@@ -123,8 +150,8 @@ pub struct Group<F> {
 
 /// Names a child of one group, for [`Group::remove`].
 ///
-/// It is a small copyable value, and stays unique when the child's slot is used again. With another
-/// group it means nothing, or another child.
+/// It is a small copyable value, and stays unique when the child's slot is used again. Use it with its
+/// own group only: in another one it may name another child.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Key {
     index: u64,
@@ -165,13 +192,27 @@ impl<'a, O> Group<BoxFuture<'a, O>> {
 
     /// Adds a child in a box. Where the limit is reached, it is queued.
     ///
-    /// It is named after Go's `Group.Go`. One allocation, for the box, and now and then one for a
-    /// page.
+    /// It is named after Go's `Group.Go`, which blocks at the limit. One allocation, for the box, and
+    /// those of [`push`](Group::push).
+    ///
+    /// ```
+    /// let mut group = errgroup::Group::new();
+    /// group.go(async { Ok(()) });
+    /// group.go(async { Err(std::fmt::Error) });
+    /// assert!(smol::block_on(group).is_err());
+    /// ```
     pub fn go(&mut self, child: impl Future<Output = O> + Send + 'a) -> Key {
         self.push(Box::pin(child))
     }
 
     /// Adds a child in a box, if it can run at once.
+    ///
+    /// ```
+    /// let mut group = errgroup::Group::new().with_limit(1);
+    /// assert!(group.try_go(async { Ok::<(), ()>(()) }).is_ok());
+    /// let refused = group.try_go(async { Ok(()) }).unwrap_err();
+    /// assert_eq!(smol::block_on(refused.into_inner()), Ok(()));
+    /// ```
     ///
     /// # Errors
     ///
@@ -181,11 +222,7 @@ impl<'a, O> Group<BoxFuture<'a, O>> {
     where
         Fut: Future<Output = O> + Send + 'a,
     {
-        if self.is_full() {
-            Err(Full(child))
-        } else {
-            Ok(self.go(child))
-        }
+        if self.is_full() { Err(Full(child)) } else { Ok(self.go(child)) }
     }
 }
 
@@ -236,11 +273,7 @@ impl<'a, O> Group<LocalBoxFuture<'a, O>> {
     where
         Fut: Future<Output = O> + 'a,
     {
-        if self.is_full() {
-            Err(Full(child))
-        } else {
-            Ok(self.go(child))
-        }
+        if self.is_full() { Err(Full(child)) } else { Ok(self.go(child)) }
     }
 }
 
@@ -264,12 +297,19 @@ impl<F: Future> Group<F> {
 
     /// An empty group for children of one type, with slots for `capacity` of them.
     ///
-    /// A capacity counts slots, and is no limit. At most one allocation for every 64 slots, and the
-    /// list of pages.
+    /// A capacity counts slots, and is no limit. About one allocation for every 64 slots. As for
+    /// [`unboxed`](Group::unboxed), where the type is to be that of [`new`](Group::new), it must be
+    /// said: `Group::<BoxFuture<_>>::with_capacity(8)`.
+    ///
+    /// ```
+    /// let mut group = errgroup::Group::with_capacity(100);
+    /// group.extend((0..100).map(|n| async move { n }));
+    /// assert!(smol::block_on(group.next()).is_some());
+    /// ```
     ///
     /// # Panics
     ///
-    /// If there cannot be so many slots.
+    /// If a group cannot have so many children.
     pub fn with_capacity(capacity: usize) -> Self {
         let mut group = Self::empty();
         group.set.reserve(capacity);
@@ -279,7 +319,8 @@ impl<F: Future> Group<F> {
     /// The output of the next child that is done, in order of completion, or `None` if the group is
     /// empty.
     ///
-    /// An `Err` among the outputs is an output as any other: the siblings are not dropped.
+    /// An `Err` among the outputs is an output as any other: the siblings are not dropped. Which child
+    /// an output is from is for the output to say.
     ///
     /// ```
     /// use errgroup::Group;
@@ -300,17 +341,14 @@ impl<F: Future> Group<F> {
     /// # Cancel safety
     ///
     /// The future borrows the group and holds nothing: dropping it loses no output.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "it is the method of a stream"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "it is the method of a stream")]
     pub fn next(&mut self) -> Next<'_, F> {
         Next(self)
     }
 
     /// Polls until a child is done, and gives its index and output.
     #[inline]
-    fn poll_child(
+    fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
         budget: &mut Budget,
@@ -319,8 +357,10 @@ impl<F: Future> Group<F> {
         let group = &mut *unwinding.0;
         group.start_queued();
         let poll = group.set.poll_next(cx, budget);
-        if let Poll::Ready(Some(_)) = poll {
-            group.finished += 1;
+        match poll {
+            Poll::Ready(Some(_)) => group.finished += 1,
+            Poll::Ready(None) => group.is_terminated = true,
+            Poll::Pending => {}
         }
         mem::forget(unwinding);
         poll
@@ -342,7 +382,7 @@ impl<F> Group<F> {
     /// Runs at most `limit` children at a time, and queues the rest, first in first out.
     ///
     /// A limit counts children, of which a queued one is stored but not polled. Children that were
-    /// polled before stay running; the others are counted anew.
+    /// polled before stay running; the others may go back to the queue.
     ///
     /// ```
     /// let group: errgroup::Group<_> = (0..10).map(|_| async { Ok::<(), ()>(()) }).collect();
@@ -353,32 +393,32 @@ impl<F> Group<F> {
     ///
     /// # Panics
     ///
-    /// If `limit` is 0. Go's `SetLimit(0)` makes every `Go` wait for ever.
+    /// If `limit` is 0. Go's `SetLimit(0)` makes every `Go` wait for ever. `usize::MAX` is no limit.
     pub fn with_limit(mut self, limit: usize) -> Self {
-        assert!(
-            limit > 0,
-            "a limit of 0 would never let a child run: the least limit is 1"
-        );
+        assert!(limit > 0, "a limit of 0 would never let a child run: the least limit is 1");
         self.limit = limit;
-        let mut fresh = self.set.unstart_fresh();
-        fresh.sort_unstable_by_key(|&(index, _)| index);
-        for (index, slot) in fresh.into_iter().rev() {
-            self.queue.push_front(Key { index, slot });
-        }
+        let fresh = self.set.unstart_fresh().into_iter();
+        self.queue.extend(fresh.map(|(index, slot)| Key { index, slot }));
+        self.queue.make_contiguous().sort_unstable_by_key(|key| key.index);
         self.start_queued();
         self
     }
 
     /// Adds a child as it is, without a box. Where the limit is reached, it is queued.
     ///
-    /// No allocation for a child that takes the slot of another, and now and then one for a page.
+    /// No allocation for a child that takes the slot of another. Now and then one for a page or the
+    /// list of pages, and for the queue of a group at its limit.
+    ///
+    /// ```
+    /// let mut group = errgroup::Group::unboxed();
+    /// let key = group.push(std::future::ready("done"));
+    /// assert_eq!(smol::block_on(group.next()), Some("done"));
+    /// assert!(!group.remove(key)); // it has finished
+    /// ```
     #[inline]
     pub fn push(&mut self, child: F) -> Key {
         let may_start = !self.is_full();
-        let key = Key {
-            index: self.added,
-            slot: self.set.insert(self.added, child, may_start),
-        };
+        let key = Key { index: self.added, slot: self.set.insert(self.added, child, may_start) };
         self.added += 1;
         self.is_terminated = false;
         if !may_start {
@@ -394,16 +434,12 @@ impl<F> Group<F> {
     /// [`Full`] with the future, if running and queued children together have reached the limit.
     #[inline]
     pub fn try_push(&mut self, child: F) -> Result<Key, Full<F>> {
-        if self.is_full() {
-            Err(Full(child))
-        } else {
-            Ok(self.push(child))
-        }
+        if self.is_full() { Err(Full(child)) } else { Ok(self.push(child)) }
     }
 
     /// Drops a child, and says whether it was there.
     ///
-    /// `false` if it has finished, was removed or cleared, also when its slot has another child now.
+    /// `false` if it has finished or was removed or cleared, even if its slot now has another child.
     /// A queued child that may run in its place starts with the next poll.
     ///
     /// ```
@@ -439,7 +475,7 @@ impl<F> Group<F> {
 
     /// The number of children that run: they may be polled.
     pub fn running(&self) -> usize {
-        self.set.started()
+        self.set.running()
     }
 
     /// The number of children that the limit holds back.
@@ -447,10 +483,21 @@ impl<F> Group<F> {
         self.len() - self.running()
     }
 
-    /// The number of children that have finished, since the group was made.
+    /// The number of children that have finished, well or with an error, since the group was made.
     ///
     /// A child that was dropped before its end, by [`remove`](Group::remove) or with a failing
     /// sibling, does not count.
+    ///
+    /// ```
+    /// # use std::future::{pending, ready};
+    /// let mut group = errgroup::Group::new().with_limit(2);
+    /// group.go(ready(1));
+    /// group.go(pending());
+    /// group.go(ready(3));
+    /// assert_eq!((group.running(), group.queued(), group.finished()), (2, 1, 0));
+    /// assert_eq!(smol::block_on(group.next()), Some(1));
+    /// assert_eq!((group.len(), group.finished()), (2, 1));
+    /// ```
     pub fn finished(&self) -> usize {
         self.finished
     }
@@ -490,7 +537,7 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut budget = Budget::new(self.running());
         let outcome = loop {
-            match ready!(self.poll_child(cx, &mut budget)) {
+            match ready!(self.poll_next(cx, &mut budget)) {
                 Some((_, Ok(()))) => {}
                 Some((_, Err(error))) => {
                     self.clear();
@@ -520,8 +567,15 @@ impl<F: Future> Future for Next<'_, F> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut budget = Budget::new(self.0.running());
-        let next = ready!(self.0.poll_child(cx, &mut budget));
+        let next = ready!(self.0.poll_next(cx, &mut budget));
         Poll::Ready(next.map(|(_, output)| output))
+    }
+}
+
+impl<F: Future> FusedFuture for Next<'_, F> {
+    /// Whether `None` was given out, and no child was added since.
+    fn is_terminated(&self) -> bool {
+        self.0.is_terminated
     }
 }
 

@@ -2,8 +2,8 @@
 //! futures are dropped, and nothing outlives the call.
 //!
 //! This is Go's [`errgroup`] for async Rust. A [`Group`] is a future that polls its children in
-//! place: it spawns nothing, so that it runs on any executor and needs no runtime, no `'static` and
-//! no `Send`.
+//! place: it spawns nothing, so that it runs on any executor and needs no runtime, no `'static` and,
+//! with [`Group::new_local`] or [`Group::unboxed`], no `Send`.
 //!
 //! ```
 //! use errgroup::Group;
@@ -30,6 +30,15 @@
 //! let error = smol::block_on(load_all()).unwrap_err();
 //! assert_eq!(error.kind(), io::ErrorKind::NotFound);
 //! ```
+//!
+//! # Why use this crate?
+//!
+//! The parts are there: `FuturesUnordered`, `try_join_all`, tokio's `JoinSet`. Each has a catch where
+//! the first error is to end it all. `JoinSet` needs tokio and `'static`. `try_join_all` hides an error
+//! behind a slow sibling from 31 futures on ([futures-rs issue 2866]). With `FuturesUnordered` the
+//! caller writes the loop, the limit and the end each time. A `Group` does this, and nothing else.
+//!
+//! [futures-rs issue 2866]: https://github.com/rust-lang/futures-rs/issues/2866
 //!
 //! # What is where
 //!
@@ -84,14 +93,15 @@
 //! Its children are polled when the group is polled, and not before: that is what makes it free of a
 //! runtime, lets children borrow, and lets a failure drop them at once. It also means that a group is
 //! *concurrent, not parallel*: its children share one task, and so one thread at a time. A child that
-//! computes for long holds up its siblings; spawn such work on the executor, and let the child await
-//! the handle.
+//! computes for long holds up its siblings. Spawn such work on the executor, and let the child await a
+//! handle that cancels when it is dropped, as smol's `Task` does: one that detaches, as those of tokio
+//! and async-std, lets the work outlive the group.
 //!
 //! # Crate features
 //!
 //! The crate is `no_std` and needs `alloc`.
 //!
-//! - `std` (default): turns on `std` in the dependencies. The crate itself does the same without.
+//! - `std` (default): turns on `std` in `futures-core`. The crate itself behaves the same without.
 //! - `portable-atomic`: takes the atomics from the crate of that name, for chips without
 //!   compare-and-swap. How they work there is the choice of the binary, by a feature of that crate
 //!   such as `critical-section`.
@@ -109,7 +119,11 @@ mod group;
 mod set;
 mod sync;
 
+pub use futures_core::future::{BoxFuture, LocalBoxFuture};
 pub use group::{Full, Group, Key, Next};
+
+#[cfg(all(not(target_has_atomic = "ptr"), not(feature = "portable-atomic")))]
+compile_error!("this target has no compare-and-swap: turn on the feature `portable-atomic`");
 
 /// The code of the README is compiled and run like that of the documentation.
 #[cfg(doctest)]
@@ -120,11 +134,12 @@ const _: () = {
     const fn is_send<T: Send>() {}
     const fn is_sync<T: Sync>() {}
     const fn is_unpin<T: Unpin>() {}
-    type Child = futures_core::future::BoxFuture<'static, ()>;
+    type Child = BoxFuture<'static, ()>;
     type Pinned = core::marker::PhantomPinned;
 
     is_send::<Group<Child>>();
-    is_sync::<Group<core::future::Ready<()>>>();
+    // A shared group gives out counts only, so its children need not be `Sync`.
+    is_sync::<Group<Child>>();
     is_unpin::<Group<Pinned>>();
     is_unpin::<Next<'_, Pinned>>();
     is_send::<Key>();

@@ -10,6 +10,16 @@
 //! more, and polls each child that it found once. A child that is done, removed or panics is dropped
 //! in its slot.
 //!
+//! # Words
+//!
+//! - The *owner* is whoever has the set by `&mut`; everybody else is a *waker*.
+//! - The *hub* is what all pages share: the ready word, and the *task*, the waker of whoever polls the
+//!   set. While the ready word is *held*, wakes are noted and nobody is notified; otherwise the set is
+//!   *armed*.
+//! - The *lead* is a child that was woken when nothing else was ready.
+//! - A *round* polls what was ready when it began, page by page; a page of the round has its *turn*.
+//! - A child is *running* once it was started, and *fresh* until it is polled for the first time.
+//!
 //! # Invariants
 //!
 //! 1. Unsafe code lives in this module and below, nowhere else in the crate.
@@ -20,9 +30,9 @@
 //!    there is a child in it.
 //! 4. No lock exists, so none is held while foreign code runs (`poll`, `wake`, `drop`, a waker's
 //!    `clone`). Before foreign code runs, the owner's fields are consistent: it may panic.
-//! 5. A page is on the ready stack, or in the round with its bits yet to be taken, or its bits are
-//!    zero. It is put on the stack by whoever makes the step of its bits from zero, and by nobody
-//!    else.
+//! 5. A page whose bits are zero is not on the ready stack. It is put there by whoever makes the step
+//!    of its bits from zero, once, and the owner takes it off before it takes the bits. So a page is
+//!    never on the stack twice, and bits that are set are on their way to the owner.
 //! 6. A poll that is pending has either taken the ready word since it began, with the task's own
 //!    waker stored and the word not held from then on, or woken the task itself. So every wake that
 //!    comes after wakes the task.
@@ -42,7 +52,6 @@ mod waker;
 use alloc::vec::Vec;
 use core::{
     alloc::Layout,
-    fmt,
     marker::PhantomData,
     mem,
     pin::Pin,
@@ -57,7 +66,7 @@ pub(crate) use self::schedule::Slot;
 pub(crate) struct Set<F> {
     schedule: Schedule,
     len: usize,
-    started: usize,
+    running: usize,
     children: PhantomData<F>,
 }
 
@@ -73,12 +82,6 @@ struct Child<F> {
     future: F,
 }
 
-/// Drops a child whose poll unwinds.
-struct Unwinding<'a, F> {
-    set: &'a mut Set<F>,
-    slot: Slot,
-}
-
 /// Drops the children of a page; when the drop of one unwinds, it goes on with the whole set.
 struct Clearing<'a, F> {
     set: &'a mut Set<F>,
@@ -91,8 +94,8 @@ struct Clearing<'a, F> {
 // thread; what wakers share is atomic, or guarded by tickets, wherever the owner is (invariants 2
 // and 7).
 unsafe impl<F: Send> Send for Set<F> {}
-// SAFETY: a shared set gives out counts only, never a child.
-unsafe impl<F: Sync> Sync for Set<F> {}
+// SAFETY: a shared set gives out counts and slots, never a child, whatever its type (invariant 3).
+unsafe impl<F> Sync for Set<F> {}
 // A child never moves with the set: it lies in a page (invariant 3).
 impl<F> Unpin for Set<F> {}
 
@@ -100,18 +103,12 @@ impl<F> Set<F> {
     const SLOT: Layout = Layout::new::<Child<F>>();
 
     pub(crate) const fn new() -> Self {
-        Self {
-            schedule: Schedule::new(),
-            len: 0,
-            started: 0,
-            children: PhantomData,
-        }
+        Self { schedule: Schedule::new(), len: 0, running: 0, children: PhantomData }
     }
 
     /// Makes room for `children` more.
     pub(crate) fn reserve(&mut self, children: usize) {
-        self.schedule
-            .reserve(self.len.saturating_add(children), Self::SLOT);
+        self.schedule.reserve(self.len.saturating_add(children), Self::SLOT);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -119,8 +116,8 @@ impl<F> Set<F> {
     }
 
     /// The number of children that may be polled.
-    pub(crate) fn started(&self) -> usize {
-        self.started
+    pub(crate) fn running(&self) -> usize {
+        self.running
     }
 
     /// Stores a child, which is not polled until it is started, as it may be at once.
@@ -132,29 +129,27 @@ impl<F> Set<F> {
         self.len += 1;
         if start {
             self.schedule.start(slot);
-            self.started += 1;
+            self.running += 1;
         }
         slot
     }
 
-    /// Lets a child be polled, and says whether it is there and was not started before.
-    #[inline]
-    pub(crate) fn start(&mut self, slot: Slot, index: u64) -> bool {
-        let can_start = self.contains(slot, index) && !self.schedule.is_started(slot);
-        if can_start {
+    /// Lets a child be polled, if it is there. It has not been started before.
+    pub(crate) fn start(&mut self, slot: Slot, index: u64) {
+        if self.contains(slot, index) {
+            debug_assert!(!self.schedule.is_running(slot));
             self.schedule.start(slot);
-            self.started += 1;
+            self.running += 1;
         }
-        can_start
     }
 
-    /// Takes back the start of every child that no round has come to, and gives these children.
+    /// Takes back the start of every child that was never polled, and gives these children.
     pub(crate) fn unstart_fresh(&mut self) -> Vec<(u64, Slot)> {
         let mut fresh = Vec::new();
         let mut next = self.schedule.first_fresh(0);
         while let Some(slot) = next {
             self.schedule.unstart(slot);
-            self.started -= 1;
+            self.running -= 1;
             // SAFETY: a fresh slot has a child (invariant 3).
             fresh.push((unsafe { (*self.child(slot)).index }, slot));
             next = self.schedule.first_fresh(slot.page);
@@ -183,15 +178,9 @@ impl<F> Set<F> {
     pub(crate) fn clear(&mut self) {
         let mut page = 0;
         while self.len > 0 {
-            // The slots are free before foreign code can unwind.
-            let (stored, started) = self.schedule.vacate_page(page);
-            self.len -= stored.count_ones() as usize;
-            self.started -= started.count_ones() as usize;
-            let mut clearing = Clearing {
-                set: self,
-                page,
-                stored,
-            };
+            // The slots are free before foreign code can unwind (invariant 4).
+            let stored = self.vacate(page, usize::MAX);
+            let mut clearing = Clearing { set: self, page, stored };
             clearing.drop_children();
             mem::forget(clearing);
             page += 1;
@@ -199,13 +188,20 @@ impl<F> Set<F> {
     }
 
     fn drop_child(&mut self, slot: Slot) {
-        // The slot is free before foreign code can unwind.
-        self.len -= 1;
-        self.started -= usize::from(self.schedule.is_started(slot));
-        self.schedule.vacate(slot);
+        // The slot is free before foreign code can unwind (invariant 4).
+        self.vacate(slot.page, 1 << slot.slot);
         // SAFETY: there was a child in the slot, and it is dropped where it lies, once, as the
         // slot is free from now on (invariant 3).
         unsafe { ptr::drop_in_place(&raw mut (*self.child(slot)).future) };
+    }
+
+    /// Marks slots of a page as free, and gives those that had a child.
+    #[inline]
+    fn vacate(&mut self, page: u32, slots: usize) -> usize {
+        let (stored, running) = self.schedule.vacate(page, slots);
+        self.len -= stored.count_ones() as usize;
+        self.running -= running.count_ones() as usize;
+        stored
     }
 
     /// Where the child of a slot lies, if there is one.
@@ -219,7 +215,7 @@ impl<F> Set<F> {
 
 impl<F: Future> Set<F> {
     /// Polls children that are ready until one is done, and gives its index and its output; `None`
-    /// when no started child is left.
+    /// when no running child is left.
     #[inline]
     pub(crate) fn poll_next(
         &mut self,
@@ -239,7 +235,7 @@ impl<F: Future> Set<F> {
                     return Poll::Ready(Some(done));
                 }
             }
-            if self.started == 0 {
+            if self.running == 0 {
                 return Poll::Ready(None);
             }
             if !looked || self.schedule.has_fresh() {
@@ -260,12 +256,10 @@ impl<F: Future> Set<F> {
             let child = turn.slots.cast::<Child<F>>().add(slot.slot as usize);
             (child.as_ptr(), waker::of_slot(turn.header, slot.slot))
         };
-        let unwinding = Unwinding { set: self, slot };
-        // SAFETY: `next` gives out slots with a started child. It is pinned: it stays in its slot
+        // SAFETY: `next` gives out slots with a running child. It is pinned: it stays in its slot
         // until it is dropped there (invariant 3).
         let future = unsafe { Pin::new_unchecked(&mut (*child).future) };
         let poll = future.poll(&mut Context::from_waker(&waker));
-        mem::forget(unwinding);
         budget.polls -= 1;
         match poll {
             Poll::Pending => {
@@ -300,10 +294,7 @@ impl Budget {
     /// its wake led to, however many there are.
     #[inline]
     pub(crate) fn new(children: usize) -> Self {
-        Self {
-            polls: children.max(Self::MIN_POLLS),
-            self_wakes: Self::SELF_WAKES,
-        }
+        Self { polls: children.max(Self::MIN_POLLS), self_wakes: Self::SELF_WAKES }
     }
 
     #[inline]
@@ -312,19 +303,10 @@ impl Budget {
     }
 }
 
-impl<F> Drop for Unwinding<'_, F> {
-    fn drop(&mut self) {
-        self.set.drop_child(self.slot);
-    }
-}
-
 impl<F> Clearing<'_, F> {
     fn drop_children(&mut self) {
         while self.stored != 0 {
-            let slot = Slot {
-                page: self.page,
-                slot: self.stored.trailing_zeros(),
-            };
+            let slot = Slot { page: self.page, slot: self.stored.trailing_zeros() };
             self.stored &= self.stored - 1;
             // SAFETY: there was a child in the slot, and it is dropped where it lies, once, as the
             // slot is free from now on (invariant 3).
@@ -337,14 +319,5 @@ impl<F> Drop for Clearing<'_, F> {
     fn drop(&mut self) {
         self.drop_children();
         self.set.clear();
-    }
-}
-
-impl<F> fmt::Debug for Set<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Set")
-            .field("len", &self.len)
-            .field("started", &self.started)
-            .finish()
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     future::{Ready, poll_fn, ready},
     hint::black_box,
+    panic::catch_unwind,
     pin::Pin,
     task::{Context, Poll, Waker},
 };
@@ -93,8 +94,58 @@ fn sixteen_bytes_for_a_child_are_enough_at_a_thousand() {
     });
     let children = CHILDREN * size_of::<Ready<[usize; 4]>>();
     let bytes = size_of::<Group<()>>() + info.bytes_max as usize - children;
-    assert!(
-        bytes <= 16 * CHILDREN,
-        "{bytes} bytes for {CHILDREN} children"
-    );
+    assert!(bytes <= 16 * CHILDREN, "{bytes} bytes for {CHILDREN} children");
+}
+
+#[test]
+fn extending_one_by_one_allocates_as_pushing_does() {
+    let count = |add: fn(&mut Group<Ready<usize>>, usize)| {
+        let info = measure(|| {
+            let mut group = Group::unboxed();
+            (0..10_000).for_each(|n| add(&mut group, n));
+        });
+        (info.count_total, info.bytes_total)
+    };
+    let pushed = count(|group, n| {
+        group.push(ready(n));
+    });
+    // The first extension knows that it brings one, and makes the smallest first page.
+    let extended = count(|group, n| group.extend([ready(n)]));
+    assert!(extended.0 <= pushed.0 + 3, "{extended:?} for {pushed:?}");
+    assert!(extended.1 <= 2 * pushed.1, "{extended:?} for {pushed:?}");
+}
+
+#[test]
+fn capacity_is_room_for_so_many() {
+    for capacity in [1, 8, 16, 17, 100, 1_000] {
+        let mut group = Group::with_capacity(capacity);
+        let info = measure(|| {
+            (0..capacity).for_each(|n| {
+                group.push(ready(n));
+            })
+        });
+        assert_eq!(info.count_total, 0, "{capacity}");
+    }
+}
+
+#[test]
+fn capacity_that_cannot_be_is_refused_before_it_allocates() {
+    let info = measure(|| {
+        assert!(catch_unwind(|| Group::<Ready<()>>::with_capacity(usize::MAX)).is_err());
+    });
+    // The panic may print a backtrace, which takes some.
+    assert!(info.bytes_max < 1 << 30, "{info:?}");
+}
+
+#[test]
+fn queue_does_not_keep_the_removed() {
+    let mut group = Group::unboxed().with_limit(1);
+    group.push(ready(0));
+    let info = measure(|| {
+        for n in 0..100_000 {
+            let key = group.push(ready(n));
+            assert!(group.remove(key));
+        }
+    });
+    assert!(info.bytes_max < 10_000, "{info:?}");
 }

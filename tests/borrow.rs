@@ -13,7 +13,7 @@ use smol::future::yield_now;
 #[test]
 fn children_write_to_slots_of_the_caller() {
     let mut slots = [0; 50];
-    let mut group = Group::<_>::new();
+    let mut group = Group::new();
     for (id, slot) in slots.iter_mut().enumerate() {
         group.go(async move {
             yield_now().await;
@@ -40,7 +40,7 @@ fn children_stored_in_place_write_to_slots_of_the_caller() {
 #[test]
 fn borrow_ends_as_the_group_fails() {
     let mut written = Vec::new();
-    let mut group = Group::<_>::new();
+    let mut group = Group::new();
     let slot = &mut written;
     group.go(async move {
         slot.push("started");
@@ -57,7 +57,7 @@ fn borrow_ends_as_the_group_fails() {
 #[test]
 fn borrow_ends_as_the_group_drops() {
     let mut count = 0;
-    let mut group = Group::<_>::new();
+    let mut group = Group::new();
     group.go(async {
         count += 1;
         std::future::pending::<Result<(), ()>>().await
@@ -71,7 +71,7 @@ fn borrow_ends_as_the_group_drops() {
 #[test]
 fn local_children_share_what_is_not_send() {
     let (sum, names) = (Cell::new(0), RefCell::new(Vec::new()));
-    let mut group = Group::<_>::new_local().with_limit(2);
+    let mut group = Group::new_local().with_limit(2);
     for name in ["a", "b", "c"] {
         let (sum, names) = (&sum, &names);
         group.go(async move {
@@ -90,7 +90,7 @@ fn local_children_share_what_is_not_send() {
 #[test]
 fn values_borrowed_from_the_caller_come_out() {
     let words = ["one".to_string(), "two".to_string()];
-    let mut group = Group::<_>::new();
+    let mut group = Group::new();
     for word in &words {
         group.go(async move { word.as_str() });
     }

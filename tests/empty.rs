@@ -34,8 +34,8 @@ fn empty_group_has_no_next() {
 #[test]
 fn every_constructor_makes_an_empty_group() {
     let task = Task::default();
-    let mut boxed = Group::<_>::new();
-    let mut local = Group::<_>::new_local();
+    let mut boxed = Group::new();
+    let mut local = Group::new_local();
     let mut stored = Group::with_capacity(100);
     let mut limited = Group::unboxed().with_limit(1);
     let mut collected: Group<_> = std::iter::empty::<Child>().collect();
@@ -82,7 +82,7 @@ fn terminated_only_after_it_resolved() {
 
 #[test]
 fn select_takes_a_fused_group() {
-    let mut group = Group::<_>::new();
+    let mut group = Group::new();
     group.go(async { Err("first") });
     let outcome = futures::executor::block_on(async {
         futures::select! {

@@ -1,6 +1,7 @@
 //! The same scenarios under every executor at hand: the group asks nothing of its runtime.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
@@ -22,7 +23,7 @@ impl Drop for Guard<'_> {
 
 async fn first_error_drops_the_siblings() {
     let dropped = AtomicUsize::new(0);
-    let mut group = Group::<_>::new();
+    let mut group = Group::new();
     for _ in 0..50 {
         let guard = Guard(&dropped);
         group.go(async move {
@@ -41,7 +42,7 @@ async fn first_error_drops_the_siblings() {
 
 async fn limit_is_kept() {
     let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let mut group = Group::<_>::new().with_limit(3);
+    let mut group = Group::new().with_limit(3);
     for turns in 0..20 {
         let (now, most) = (&now, &most);
         group.go(async move {
@@ -59,7 +60,7 @@ async fn limit_is_kept() {
 
 async fn children_borrow_from_the_stack() {
     let mut slots = [0; 20];
-    let mut group = Group::<_>::new();
+    let mut group = Group::new();
     for (id, slot) in slots.iter_mut().enumerate() {
         group.go(async move {
             yield_now().await;
@@ -103,7 +104,7 @@ async fn sender_that_dies_fails_the_group() {
 async fn children_feed_each_other() {
     let (mut sender, mut receiver) = mpsc::channel(1);
     let total = AtomicUsize::new(0);
-    let mut group = Group::<_>::new();
+    let mut group = Group::new();
     group.go(async move {
         for value in 0..100 {
             sender.send(value).await?;
@@ -133,7 +134,7 @@ async fn scenarios() -> usize {
 
 async fn local_scenario() -> usize {
     let count = Rc::new(Cell::new(0));
-    let mut group = Group::<_>::new_local();
+    let mut group = Group::new_local();
     for _ in 0..10 {
         let count = count.clone();
         group.go(async move {
@@ -168,10 +169,7 @@ fn smol_block_on() {
 #[test]
 fn smol_local_executor() {
     let executor = smol::LocalExecutor::new();
-    let (all, local) = (
-        executor.spawn(scenarios()),
-        executor.spawn(local_scenario()),
-    );
+    let (all, local) = (executor.spawn(scenarios()), executor.spawn(local_scenario()));
     assert_eq!(smol::block_on(executor.run(all)), 6);
     assert_eq!(smol::block_on(executor.run(local)), 10);
 }
@@ -191,20 +189,59 @@ fn async_std_block_on() {
 
 #[test]
 fn async_std_spawn() {
-    let tasks: Vec<_> = (0..4)
-        .map(|_| async_std::task::spawn(scenarios()))
-        .collect();
+    let tasks: Vec<_> = (0..4).map(|_| async_std::task::spawn(scenarios())).collect();
     let ends = tasks.into_iter().map(async_std::task::block_on);
     assert_eq!(ends.sum::<usize>(), 4 * 6);
 }
 
 #[test]
+fn tokio_block_on() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert_eq!(runtime.block_on(scenarios()), 6);
+    assert_eq!(runtime.block_on(local_scenario()), 10);
+}
+
+#[test]
+fn tokio_spawn() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let tasks: Vec<_> = (0..4).map(|_| runtime.spawn(scenarios())).collect();
+    let ends = tasks.into_iter().map(|task| runtime.block_on(task).unwrap());
+    assert_eq!(ends.sum::<usize>(), 4 * 6);
+}
+
+/// Once a task has used up its budget, tokio's types have every child wake itself and wait: polling
+/// all children to hear this, at every poll, would be quadratic (futures-rs issue 2526).
+#[test]
+fn tokio_budget_leaves_the_work_linear() {
+    const CHILDREN: usize = 10_000;
+    let (mutex, polls) = (tokio::sync::Mutex::new(0), Cell::new(0));
+    let lock = || {
+        let mut lock = Box::pin(async {
+            *mutex.lock().await += 1;
+            Ok::<(), ()>(())
+        });
+        poll_fn({
+            let polls = &polls;
+            move |cx| {
+                polls.set(polls.get() + 1);
+                lock.as_mut().poll(cx)
+            }
+        })
+    };
+    let group: Group<_> = (0..CHILDREN).map(|_| lock()).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert_eq!(runtime.block_on(group), Ok(()));
+    assert!((CHILDREN..2 * CHILDREN).contains(&polls.get()), "{} polls", polls.get());
+    assert_eq!(mutex.into_inner(), CHILDREN);
+}
+
+#[test]
 fn group_itself_is_spawned() {
-    let mut group = Group::<_>::new();
+    let mut group = Group::new();
     group.go(async { Err::<(), _>("failed") });
     assert_eq!(smol::block_on(smol::spawn(group)), Err("failed"));
 
-    let mut group = Group::<_>::new();
+    let mut group = Group::new();
     group.go(async { Ok::<(), ()>(()) });
     let task = async_std::task::spawn(group);
     assert_eq!(async_std::task::block_on(task), Ok(()));

@@ -28,12 +28,7 @@ struct Still<'a> {
 
 impl<'a> Still<'a> {
     fn new(tally: &'a Tally, yields: usize) -> Self {
-        Still {
-            home: Cell::new(0),
-            yields: Cell::new(yields),
-            tally,
-            _pinned: PhantomPinned,
-        }
+        Still { home: Cell::new(0), yields: Cell::new(yields), tally, _pinned: PhantomPinned }
     }
 
     fn check(&self) {
@@ -120,9 +115,7 @@ fn still_until_removed_cleared_or_dropped() {
         let (tally, task) = (Tally::default(), Task::default());
         let mut group = Group::unboxed();
         for _ in 0..2 {
-            let keys: Vec<_> = (0..n)
-                .map(|_| group.push(Still::new(&tally, usize::MAX)))
-                .collect();
+            let keys: Vec<_> = (0..n).map(|_| group.push(Still::new(&tally, usize::MAX))).collect();
             assert!(task.poll(&mut group).is_pending());
             assert!(group.remove(keys[n / 2]));
             assert!(task.poll(&mut group).is_pending() || n == 1);

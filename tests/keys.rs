@@ -3,6 +3,7 @@
 mod kit;
 
 use std::collections::HashSet;
+use std::future::{Ready, ready};
 use std::task::Poll;
 
 use errgroup::Group;
@@ -181,7 +182,7 @@ fn keys_tell_children_apart() {
 #[test]
 fn key_of_go_and_try_go_serve_alike() {
     let (cast, task) = (Cast::new(3), Task::default());
-    let mut group = Group::<_>::new().with_limit(3);
+    let mut group = Group::new().with_limit(3);
     let first = group.go(cast.child(0));
     let second = group.try_go(cast.child(1)).unwrap();
     let third = group.try_push(Box::pin(cast.child(2))).unwrap();
@@ -190,4 +191,14 @@ fn key_of_go_and_try_go_serve_alike() {
     assert!(group.remove(first));
     assert!(group.remove(third));
     assert_eq!(cast.dropped(), [1, 0, 2]);
+}
+
+#[test]
+fn key_of_a_larger_group_is_false_in_a_smaller_one() {
+    let mut large: Group<_> = (0..1_000).map(ready).collect();
+    let last = large.push(ready(1_000));
+    assert!(!Group::<Ready<i32>>::unboxed().remove(last));
+    let mut small: Group<_> = [ready(0)].into_iter().collect();
+    assert!(!small.remove(last));
+    assert!(large.remove(last));
 }

@@ -120,11 +120,11 @@ fn try_push_at_the_limit_gives_the_future_back() {
 #[test]
 fn try_go_at_the_limit_gives_the_future_back() {
     let cast = Cast::new(4);
-    let mut group = Group::<_>::new().with_limit(1);
+    let mut group = Group::new().with_limit(1);
     assert!(group.try_go(cast.child(0)).is_ok());
     let child: Child = group.try_go(cast.child(1)).unwrap_err().into_inner();
     assert_eq!(child.id, 1);
-    let mut local = Group::<_>::new_local().with_limit(1);
+    let mut local = Group::new_local().with_limit(1);
     assert!(local.try_go(child).is_ok());
     let child: Child = local.try_go(cast.child(2)).unwrap_err().into_inner();
     assert_eq!(child.id, 2);
@@ -133,7 +133,7 @@ fn try_go_at_the_limit_gives_the_future_back() {
 
 #[test]
 fn try_go_gives_back_the_same_allocation() {
-    let mut group = Group::<_>::new().with_limit(1);
+    let mut group = Group::new().with_limit(1);
     group.go(ready(()));
     let future = Box::pin(ready(()));
     let address = &*future as *const Ready<()>;
@@ -211,26 +211,31 @@ fn failure_leaves_the_queued_unpolled() {
 }
 
 #[test]
-fn hundred_thousand_ready_children_one_at_a_time() {
-    let (count, task) = (Cell::new(0), Task::default());
-    let mut group = Group::unboxed().with_limit(1);
-    for id in 0..100_000 {
-        let count = &count;
-        group.push(async move {
-            assert_eq!(count.replace(id + 1), id);
-            Ok::<(), ()>(())
-        });
+fn limit_after_a_poll_queues_whom_it_did_not_reach() {
+    for n in [2, 8, 9, 33, 100] {
+        let (cast, task) = (Cast::new(n), Task::default());
+        cast.tell_all(Act::Succeed);
+        let mut group: Group<Child> = cast.children().collect();
+        assert!(task.poll(&mut group.next()).is_ready());
+        let mut group = group.with_limit(1);
+        assert_eq!((group.running(), group.queued()), (1, n - 2));
+        assert_eq!(task.poll_while_woken(&mut group), Poll::Ready(Ok(())));
+        assert_eq!(cast.polled(), Vec::from_iter(0..n));
     }
-    loop {
-        let before = count.get();
-        let poll = task.poll(&mut group);
-        assert!(count.get() - before <= 1_024, "a poll held the executor");
-        if poll.is_ready() {
-            break;
-        }
-        assert!(task.wakes() > 0);
-    }
-    assert_eq!((count.get(), group.finished()), (100_000, 100_000));
+}
+
+#[test]
+fn limit_of_a_used_group_keeps_the_order_of_adding() {
+    let (cast, task) = (Cast::new(9), Task::default());
+    let mut group = Group::unboxed().with_limit(2);
+    let keys: Vec<_> = (0..4).map(|id| group.push(cast.child(id))).collect();
+    // The slots of 0 to 2 are free again, and those to come are stored before 3.
+    keys[..3].iter().for_each(|key| assert!(group.remove(*key)));
+    group.extend((4..9).map(|id| cast.child(id)));
+    let mut group = group.with_limit(1);
+    cast.tell_all(Act::Succeed);
+    assert_eq!(task.poll_while_woken(&mut group), Poll::Ready(Ok(())));
+    assert_eq!(cast.polled(), Vec::from_iter(3..9));
 }
 
 #[test]

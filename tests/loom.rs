@@ -144,11 +144,8 @@ fn batch_of_wakes_is_one_wake_of_the_task() {
     model(3, || {
         let task = counter();
         let (mut group, ends) = waiting(3, &task.clone().into());
-        let joins: Vec<_> = ends
-            .into_iter()
-            .skip(1)
-            .map(|end| thread::spawn(|| end.wake()))
-            .collect();
+        let joins: Vec<_> =
+            ends.into_iter().skip(1).map(|end| thread::spawn(|| end.wake())).collect();
         joins.into_iter().for_each(|join| join.join().unwrap());
         assert_eq!(task.0.load(Ordering::Relaxed), 1);
         assert!(poll(&mut group, &task.clone().into()).is_pending());
@@ -161,18 +158,11 @@ fn wake_while_the_group_is_dropped_and_the_task_is_released() {
     model(3, || {
         let task = counter();
         let (group, ends) = waiting(3, &task.clone().into());
-        let joins: Vec<_> = ends
-            .into_iter()
-            .skip(1)
-            .map(|end| thread::spawn(|| end.wake()))
-            .collect();
+        let joins: Vec<_> =
+            ends.into_iter().skip(1).map(|end| thread::spawn(|| end.wake())).collect();
         drop(group);
         joins.into_iter().for_each(|join| join.join().unwrap());
-        assert_eq!(
-            StdArc::strong_count(&task),
-            1,
-            "a waker of the task is kept"
-        );
+        assert_eq!(StdArc::strong_count(&task), 1, "a waker of the task is kept");
     });
 }
 
@@ -191,6 +181,39 @@ fn wakes_by_two_clones_while_the_group_is_dropped() {
     });
 }
 
+/// A task as an executor may have it that does no write when it finds the task notified already.
+struct Notified(AtomicBool);
+
+impl Wake for Notified {
+    fn wake(self: StdArc<Self>) {
+        if !self.0.load(Ordering::Acquire) {
+            self.0.swap(true, Ordering::AcqRel);
+        }
+    }
+}
+
+#[test]
+fn wake_that_finds_its_task_notified_is_seen_by_the_poll_to_come() {
+    model(4, || {
+        let task = StdArc::new(Notified(AtomicBool::new(false)));
+        let waker = task.clone().into();
+        let (mut group, mut ends) = waiting(1, &waker);
+        // Something else in the task has woken it.
+        waker.wake_by_ref();
+        let end = ends.pop().expect("the child");
+        let child = thread::spawn(move || end.wake());
+        let mut outcome = Poll::Pending;
+        while outcome.is_pending() && task.0.swap(false, Ordering::AcqRel) {
+            outcome = poll(&mut group, &waker);
+        }
+        child.join().unwrap();
+        if outcome.is_pending() {
+            assert!(task.0.load(Ordering::Acquire), "the wake was lost");
+            assert!(poll(&mut group, &waker).is_ready());
+        }
+    });
+}
+
 #[test]
 fn old_task_is_let_go_while_it_is_notified() {
     model(4, || {
@@ -204,10 +227,7 @@ fn old_task_is_let_go_while_it_is_notified() {
         notifier.join().unwrap();
         assert!(poll(&mut group, &new.clone().into()).is_pending());
         end.wake();
-        assert!(
-            new.0.load(Ordering::Relaxed) > 0,
-            "the wake went to the old task"
-        );
+        assert!(new.0.load(Ordering::Relaxed) > 0, "the wake went to the old task");
         assert_eq!(poll(&mut group, &new.clone().into()), Poll::Ready(Ok(())));
         drop(group);
         assert_eq!(StdArc::strong_count(&old), 1);

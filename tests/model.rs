@@ -126,7 +126,11 @@ impl Model {
         match self.children[id].0 {
             State::Gone => return false,
             State::Queued => self.queue.retain(|queued| *queued != id),
-            State::Running { .. } => self.running -= 1,
+            State::Running { due } => {
+                self.running -= 1;
+                // A ready bit that no poll has used stays with the slot.
+                self.spurious += usize::from(due);
+            }
         }
         self.children[id].0 = State::Gone;
         self.fill();
@@ -280,6 +284,8 @@ impl Run {
         dropped.sort_unstable();
         assert_eq!(dropped, alive);
         for id in alive {
+            let due = State::Running { due: true };
+            self.model.spurious += usize::from(self.model.children[id].0 == due);
             self.model.children[id].0 = State::Gone;
         }
         self.model.queue.clear();

@@ -125,9 +125,9 @@ fn wake_after_the_tree_is_dropped() {
 #[test]
 fn boxed_groups_hold_limited_groups() {
     let (cast, task) = (Cast::new(6), Task::default());
-    let mut outer = Group::<_>::new();
+    let mut outer = Group::new();
     for half in [0..3, 3..6] {
-        let mut inner = Group::<_>::new().with_limit(1);
+        let mut inner = Group::new().with_limit(1);
         for leaf in half {
             inner.go(cast.child(leaf));
         }

@@ -103,9 +103,6 @@ fn full_says_why_in_one_line() {
     let full = group.try_push(ready(())).unwrap_err();
     let error: &dyn std::error::Error = &full;
     let text = error.to_string();
-    assert!(
-        text.contains("limit") && text.lines().count() == 1,
-        "{text}"
-    );
+    assert!(text.contains("limit") && text.lines().count() == 1, "{text}");
     assert!(!format!("{full:?}").is_empty());
 }

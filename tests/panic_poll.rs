@@ -134,7 +134,7 @@ fn payload_is_the_very_one() {
     struct Payload(u8);
 
     let task = Task::default();
-    let mut group = Group::<_>::new_local();
+    let mut group = Group::new_local();
     group.go(async { panic_any(Payload(7)) });
     group.go(async { Ok::<(), ()>(()) });
     let payload = catch_unwind(AssertUnwindSafe(|| task.poll(&mut group))).unwrap_err();

@@ -98,6 +98,56 @@ fn children_that_wake_themselves_neither_deadlock_nor_recurse() {
     }
 }
 
+/// Hands the group, as it is woken, to another task, which polls it there and then.
+#[derive(Default)]
+struct Relay {
+    group: Mutex<Option<Group<Child>>>,
+    next: Option<Arc<Relay>>,
+    wakes: AtomicUsize,
+}
+
+impl Wake for Relay {
+    fn wake(self: Arc<Self>) {
+        self.wakes.fetch_add(1, SeqCst);
+        let Some(next) = &self.next else { return };
+        let Some(mut group) = self.group.lock().unwrap().take() else { return };
+        poll_with(&next.clone().into(), &mut group);
+        *next.group.lock().unwrap() = Some(group);
+    }
+}
+
+#[test]
+fn wake_polls_the_group_as_another_task_and_that_as_a_third() {
+    let cast = Cast::new(3);
+    let third = Arc::new(Relay::default());
+    let second = Arc::new(Relay { next: Some(third.clone()), ..Relay::default() });
+    let first = Arc::new(Relay { next: Some(second.clone()), ..Relay::default() });
+    let mut group: Group<Child> = cast.children().collect();
+    poll_with(&first.clone().into(), &mut group);
+    *first.group.lock().unwrap() = Some(group);
+
+    // Inside the wake of the first task the second one takes over, woken by a child's own wake.
+    cast.tell(0, Act::Yield(1));
+    cast.polled();
+    cast.wake(0);
+    assert_eq!(cast.polled(), [0, 0]);
+    // The old task may have been woken once more, but it is the new one that counts.
+    let wakes = || [&second, &third].map(|task| task.wakes.load(SeqCst));
+    assert_eq!(wakes(), [0, 0]);
+    cast.wake(1);
+    assert_eq!(wakes(), [1, 0]);
+    cast.wake(2);
+    assert_eq!(wakes(), [1, 1]);
+
+    let group = third.group.lock().unwrap().take();
+    assert_eq!(group.expect("it was handed on").len(), 2);
+    drop(second);
+    cast.forget_wakers();
+    assert_eq!(Arc::strong_count(&third), 2);
+    drop(first);
+    assert_eq!(Arc::strong_count(&third), 1);
+}
+
 #[test]
 fn queued_children_run_inside_the_wake() {
     let cast = Cast::new(10_000);

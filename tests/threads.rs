@@ -70,7 +70,7 @@ fn no_wake_is_lost() {
                     }
                 })
             });
-            let mut group = Group::<_>::new();
+            let mut group = Group::new();
             for signal in signals {
                 group.go(signal.reaches(ROUNDS));
             }
@@ -86,7 +86,7 @@ fn dialogues(children: usize) {
     let signals: Vec<Signal> = (0..children).map(|_| Signal::default()).collect();
     let (asked, answered) = (&AtomicUsize::new(0), &AtomicUsize::new(0));
     thread::scope(|scope| {
-        let mut group = Group::<_>::new();
+        let mut group = Group::new();
         for signal in &signals {
             let (go, come) = mpsc::channel();
             scope.spawn(move || {
@@ -126,7 +126,7 @@ fn no_wake_of_many_dialogues_is_lost() {
 fn wakes_from_another_thread_during_a_poll_are_seen() {
     for n in [1, 2, 33, 65] {
         let (cast, task) = (Cast::new(n), Task::default());
-        let mut group = Group::<_>::new();
+        let mut group = Group::new();
         for child in cast.children() {
             group.go(child);
         }

@@ -31,11 +31,7 @@ pub struct AllocCost {
 pub fn alloc_cost<C: Contestant>() -> AllocCost {
     let probe = count(|| drop(black_box(Box::new(1))));
     assert_eq!(probe.allocations, 1, "the global allocator does not count");
-    AllocCost {
-        waiting: ALLOC_SIZES.map(fill::<C>),
-        replaced: replace::<C>(),
-        poll: poll::<C>(),
-    }
+    AllocCost { waiting: ALLOC_SIZES.map(fill::<C>), replaced: replace::<C>(), poll: poll::<C>() }
 }
 
 fn fill<C: Contestant>(n: usize) -> (f64, f64) {
@@ -45,10 +41,7 @@ fn fill<C: Contestant>(n: usize) -> (f64, f64) {
     let children = n * size_of::<Waiting<'_, false>>();
     let bytes = counted.peak + size_of_val(&set) as isize - children as isize;
     assert!(slots.iter().all(|slot| slot.polls.get() > 0));
-    (
-        counted.allocations as f64 / n as f64,
-        bytes as f64 / n as f64,
-    )
+    (counted.allocations as f64 / n as f64, bytes as f64 / n as f64)
 }
 
 fn replace<C: Contestant>() -> f64 {
@@ -124,10 +117,7 @@ fn start() {
 
 fn stop() -> Counted {
     COUNTING.store(false, Relaxed);
-    Counted {
-        allocations: ALLOCATIONS.load(Relaxed),
-        peak: PEAK.load(Relaxed),
-    }
+    Counted { allocations: ALLOCATIONS.load(Relaxed), peak: PEAK.load(Relaxed) }
 }
 
 fn grow(from: usize, to: usize) {

@@ -51,22 +51,14 @@ pub const ENTRIES: [Entry; 6] = [
     contestant::<FuturesBuffered>(),
     contestant::<FutureGroup>(),
     contestant::<Unicycle>(),
-    Entry {
-        name: "bare",
-        measure: bare::measure,
-        alloc_cost: None,
-    },
+    Entry { name: "bare", measure: bare::measure, alloc_cost: None },
 ];
 
 /// How many of [`ENTRIES`] are collections; the bare loop comes after them.
 pub const COLLECTIONS: usize = ENTRIES.len() - 1;
 
 const fn contestant<C: Contestant>() -> Entry {
-    Entry {
-        name: C::NAME,
-        measure: measure::<C>,
-        alloc_cost: Some(alloc_cost::<C>),
-    }
+    Entry { name: C::NAME, measure: measure::<C>, alloc_cost: Some(alloc_cost::<C>) }
 }
 
 impl Entry {
@@ -78,11 +70,7 @@ impl Entry {
             let measured = (self.measure)(row, n, iters);
             let call = start.elapsed();
             if measured >= target {
-                return Calibration {
-                    iters,
-                    measured,
-                    call,
-                };
+                return Calibration { iters, measured, call };
             }
             // One tenth more than needed, but never trust a short first run by more than tenfold.
             let wanted = target.as_secs_f64() / measured.as_secs_f64().max(1e-9) * 1.1;

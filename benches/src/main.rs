@@ -51,23 +51,13 @@ fn main() {
 
 fn print_header() {
     let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-    let peers = [
-        "errgroup",
-        "futures-util",
-        "futures-buffered",
-        "futures-concurrency",
-        "unicycle",
-    ];
+    let peers = ["errgroup", "futures-util", "futures-buffered", "futures-concurrency", "unicycle"];
     let versions = peers.map(|name| format!("{name} {}", locked_version(name)));
     println!("# errgroup and its peers\n");
     if cfg!(debug_assertions) {
         println!("**Built without optimisation: the times mean nothing, use `--release`.**\n");
     }
-    println!(
-        "{}; {}; cores: {cores}.\n",
-        versions.join(", "),
-        env!("RUSTC_VERSION")
-    );
+    println!("{}; {}; cores: {cores}.\n", versions.join(", "), env!("RUSTC_VERSION"));
 }
 
 fn locked_version(name: &str) -> &'static str {
@@ -75,12 +65,7 @@ fn locked_version(name: &str) -> &'static str {
     let wanted = format!("name = \"{name}\"");
     lines
         .find(|line| *line == wanted)
-        .and_then(|_| {
-            lines
-                .next()?
-                .strip_prefix("version = \"")?
-                .strip_suffix('"')
-        })
+        .and_then(|_| lines.next()?.strip_prefix("version = \"")?.strip_suffix('"'))
         .expect("Cargo.lock lists every dependency")
 }
 
@@ -224,33 +209,19 @@ fn print_summary(cells: &[Cell], mut spreads: Vec<f64>) {
         print_mean(peer.name, ratios);
     }
 
-    let mut ranked: Vec<(f64, &Cell)> = cells
-        .iter()
-        .filter_map(|cell| Some((cell.best_ratio()?, cell)))
-        .collect();
+    let mut ranked: Vec<(f64, &Cell)> =
+        cells.iter().filter_map(|cell| Some((cell.best_ratio()?, cell))).collect();
     ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
     if let Some(worst) = ranked.first() {
         println!("\nWorst cell: {}.", describe(worst));
     }
-    let behind: Vec<_> = ranked
-        .iter()
-        .take_while(|(ratio, _)| *ratio <= 1.0)
-        .collect();
-    let missing: Vec<_> = cells
-        .iter()
-        .filter(|cell| cell.times[0].is_none())
-        .collect();
+    let behind: Vec<_> = ranked.iter().take_while(|(ratio, _)| *ratio <= 1.0).collect();
+    let missing: Vec<_> = cells.iter().filter(|cell| cell.times[0].is_none()).collect();
     if behind.is_empty() && missing.is_empty() {
-        println!(
-            "\nerrgroup is ahead of every peer in all {} cells.",
-            ranked.len()
-        );
+        println!("\nerrgroup is ahead of every peer in all {} cells.", ranked.len());
     } else {
         let count = behind.len() + missing.len();
-        println!(
-            "\nNot ahead of every peer in {count} of {} cells:\n",
-            cells.len()
-        );
+        println!("\nNot ahead of every peer in {count} of {} cells:\n", cells.len());
         for Cell { row, n, .. } in missing {
             println!("- `{row}` at {n}: errgroup was left out");
         }
@@ -269,9 +240,7 @@ fn print_summary(cells: &[Cell], mut spreads: Vec<f64>) {
 
 fn describe((ratio, cell): &(f64, &Cell)) -> String {
     let Cell { row, n, .. } = cell;
-    let best = cell
-        .best_peer()
-        .map_or("no peer", |(peer, _)| ENTRIES[peer].name);
+    let best = cell.best_peer().map_or("no peer", |(peer, _)| ENTRIES[peer].name);
     format!("`{row}` at {n}, where {best} takes {ratio:.2}x errgroup's time")
 }
 
@@ -289,9 +258,8 @@ fn print_allocations() {
             continue;
         };
         let cost = alloc_cost();
-        let waiting = cost
-            .waiting
-            .map(|(allocations, bytes)| format!("{allocations:.3} / {bytes:.1}"));
+        let waiting =
+            cost.waiting.map(|(allocations, bytes)| format!("{allocations:.3} / {bytes:.1}"));
         println!(
             "| {} | {} | {:.3} | {:.3} |",
             entry.name,
@@ -314,9 +282,5 @@ fn nanoseconds(time: f64) -> String {
 
 fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 {
-        sorted[middle]
-    } else {
-        (sorted[middle - 1] + sorted[middle]) / 2.0
-    }
+    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
 }

@@ -292,9 +292,7 @@ struct Task {
 
 impl Executor {
     pub(crate) fn new() -> Self {
-        let task = Arc::new(Task {
-            woken: AtomicBool::new(false),
-        });
+        let task = Arc::new(Task { woken: AtomicBool::new(false) });
         let waker = task.clone().into();
         Self { task, waker }
     }
@@ -395,10 +393,7 @@ pub(crate) struct Slot {
 }
 
 pub(crate) fn slots(n: usize) -> Vec<Slot> {
-    let slot = || Slot {
-        waker: RefCell::new(None),
-        polls: Cell::new(0),
-    };
+    let slot = || Slot { waker: RefCell::new(None), polls: Cell::new(0) };
     std::iter::repeat_with(slot).take(n).collect()
 }
 

@@ -36,10 +36,8 @@ type Cause = Box<dyn error::Error + Send + Sync>;
 
 impl Target {
     pub(crate) fn new(name: &str, url: &str) -> Result<Self, Error> {
-        let (uri, address) = parse(url).map_err(|cause| Error {
-            name: format!("{name:?}"),
-            cause,
-        })?;
+        let (uri, address) =
+            parse(url).map_err(|cause| Error { name: format!("{name:?}"), cause })?;
         let name = name.to_owned();
         Ok(Self { name, uri, address })
     }
@@ -48,10 +46,7 @@ impl Target {
     ///
     /// To drop this future is to drop the connection, which closes the socket.
     pub(crate) async fn get(&self) -> Result<Page, Error> {
-        self.exchange().await.map_err(|cause| Error {
-            name: self.name.clone(),
-            cause,
-        })
+        self.exchange().await.map_err(|cause| Error { name: self.name.clone(), cause })
     }
 
     async fn exchange(&self) -> Result<Page, Cause> {

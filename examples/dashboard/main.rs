@@ -20,11 +20,8 @@ use client::{Page, Target};
 use progress::Board;
 use services::{Plan, Services};
 
-const TEXTS: [&str; 3] = [
-    r#"{"id": 7, "plan": "pro"}"#,
-    r#"{"open": 2, "shipped": 11}"#,
-    r#"{"items": [3, 14, 15]}"#,
-];
+const TEXTS: [&str; 3] =
+    [r#"{"id": 7, "plan": "pro"}"#, r#"{"open": 2, "shipped": 11}"#, r#"{"items": [3, 14, 15]}"#];
 
 /// Fetches URLs all at once; the first failure drops the requests still under way.
 ///

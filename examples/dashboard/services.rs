@@ -54,11 +54,7 @@ impl Services {
             targets.push(Target::new(name, &url)?);
             servers.push(smol::spawn(serve(listener, plan, traffic.clone())));
         }
-        Ok(Self {
-            targets,
-            traffic,
-            _servers: servers,
-        })
+        Ok(Self { targets, traffic, _servers: servers })
     }
 }
 
@@ -120,9 +116,7 @@ async fn answer(
         }
         Plan::Hang => future::pending().await,
     };
-    let response = Response::builder()
-        .status(status)
-        .body(Full::new(text.as_bytes()));
+    let response = Response::builder().status(status).body(Full::new(text.as_bytes()));
     Ok(response.expect("the status is valid"))
 }
 

@@ -46,8 +46,8 @@ pub(super) struct Page {
     /// A bit for each slot with a child in it.
     pub(super) stored: usize,
     /// A bit for each slot whose child may be polled.
-    pub(super) started: usize,
-    /// A bit for each started child that waits for its first poll: adding costs no atomic.
+    pub(super) running: usize,
+    /// A bit for each running child that waits for its first poll: adding costs no atomic.
     pub(super) fresh: usize,
     /// A bit for each child that is known to be woken and waits for the turn of its page.
     pub(super) lead: usize,
@@ -70,7 +70,7 @@ impl Page {
         slots: NonNull::dangling(),
         all: 0,
         stored: 0,
-        started: 0,
+        running: 0,
         fresh: 0,
         lead: 0,
         next_in_round: 0,
@@ -80,17 +80,14 @@ impl Page {
     };
 
     /// The first page, with the hub before it.
-    pub(super) fn first(slots: u32, slot: Layout) -> Self {
+    pub(super) fn first(slots: u32, slot_layout: Layout) -> Self {
         debug_assert!((1..=FIRST_PAGE_SLOTS).contains(&slots));
-        let (start, layout, first_slot) = allocate(size_of::<Hub>(), slots, slot);
+        let (start, layout, first_slot) = allocate(size_of::<Hub>(), slots, slot_layout);
         let hub = start.cast::<Hub>();
         // SAFETY: the allocation begins with room for a hub, and the header comes right after it,
         // as their alignments are the same.
         unsafe {
-            hub.write(Hub {
-                ready: Ready::new(),
-                task: Task::new(),
-            });
+            hub.write(Hub { ready: Ready::new(), task: Task::new() });
             Self::at(hub.add(1).cast(), hub, 0, slots, layout, first_slot)
         }
     }
@@ -104,22 +101,15 @@ impl Page {
         first: NonNull<Header>,
         number: u32,
         slots: u32,
-        slot: Layout,
+        slot_layout: Layout,
     ) -> Self {
         debug_assert!((1..=PAGE_SLOTS).contains(&slots));
-        let (start, layout, first_slot) = allocate(0, slots, slot);
+        let (start, layout, first_slot) = allocate(0, slots, slot_layout);
         // SAFETY: the first page is alive, as it is the owner's; its hub lives as long as the
         // reference taken here (invariant 8). The allocation begins with room for a header.
         unsafe {
             retain(first);
-            Self::at(
-                start.cast(),
-                first.as_ref().hub,
-                number,
-                slots,
-                layout,
-                first_slot,
-            )
+            Self::at(start.cast(), first.as_ref().hub, number, slots, layout, first_slot)
         }
     }
 
@@ -152,12 +142,7 @@ impl Page {
                 bytes = bytes.wrapping_add(u64::from_ne_bytes([8; 8]));
             }
         }
-        Self {
-            header,
-            slots: first_slot,
-            all: usize::MAX >> (usize::BITS - slots),
-            ..Self::NONE
-        }
+        Self { header, slots: first_slot, all: usize::MAX >> (usize::BITS - slots), ..Self::NONE }
     }
 
     #[inline]
@@ -217,9 +202,7 @@ pub(super) unsafe fn of_byte(byte: *const u8) -> (NonNull<Header>, u32) {
 pub(super) unsafe fn retain(header: NonNull<Header>) {
     // SAFETY: the caller's reference keeps the page.
     // Ordering: Relaxed, as in `Arc`: whoever clones has a reference already.
-    let refs = unsafe { header.as_ref() }
-        .refs
-        .fetch_add(1, Ordering::Relaxed);
+    let refs = unsafe { header.as_ref() }.refs.fetch_add(1, Ordering::Relaxed);
     if refs > isize::MAX as usize {
         overflow();
     }
@@ -257,12 +240,7 @@ unsafe fn free(header: NonNull<Header>) {
     // SAFETY: nobody else uses the page. The hub lies right before the first header, which is
     // found from there (invariant 8) and still has the reference that is given back here.
     unsafe {
-        let Header {
-            hub,
-            number,
-            layout,
-            ..
-        } = header.read();
+        let Header { hub, number, layout, .. } = header.read();
         if number == 0 {
             hub.drop_in_place();
             dealloc(hub.as_ptr().cast(), layout);
@@ -275,19 +253,17 @@ unsafe fn free(header: NonNull<Header>) {
 
 /// Memory for `prefix` bytes, a header, a byte for each slot, and the slots, which begin at the last
 /// pointer.
-fn allocate(prefix: usize, slots: u32, slot: Layout) -> (NonNull<u8>, Layout, NonNull<u8>) {
-    let align = slot.align().max(align_of::<Header>());
+fn allocate(prefix: usize, slots: u32, slot_layout: Layout) -> (NonNull<u8>, Layout, NonNull<u8>) {
+    let align = slot_layout.align().max(align_of::<Header>());
     let table_end = prefix + size_of::<Header>() + table_size(slots);
     let offset = table_end.next_multiple_of(align);
-    let layout = (slot.size().checked_mul(slots as usize))
+    let layout = (slot_layout.size().checked_mul(slots as usize))
         .and_then(|size| size.checked_add(offset))
         .and_then(|size| Layout::from_size_align(size, align).ok())
         .expect("the children of a group need more memory than there can be");
     // SAFETY: the layout has the size of a header at least; the slots lie inside it.
     unsafe {
-        let Some(start) = NonNull::new(alloc(layout)) else {
-            handle_alloc_error(layout)
-        };
+        let Some(start) = NonNull::new(alloc(layout)) else { handle_alloc_error(layout) };
         (start, layout, start.add(offset))
     }
 }

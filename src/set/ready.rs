@@ -7,18 +7,8 @@ use crate::sync::{AtomicUsize, Ordering};
 /// The fields of the word from its lowest bit: the ready bits of the first page, `HELD`, the head
 /// of the stack, and the lead.
 const FIELDS: Fields = match usize::BITS {
-    64 => Fields {
-        first: 16,
-        head: 23,
-        lead_page: 18,
-        lead_slot: 6,
-    },
-    32 => Fields {
-        first: 8,
-        head: 15,
-        lead_page: 3,
-        lead_slot: 5,
-    },
+    64 => Fields { first: 16, head: 23, lead_page: 18, lead_slot: 6 },
+    32 => Fields { first: 8, head: 15, lead_page: 3, lead_slot: 5 },
     _ => panic!("errgroup needs pointers of 32 or 64 bits"),
 };
 
@@ -92,6 +82,7 @@ impl Ready {
     /// `true` is the ticket to notify the task.
     #[inline]
     pub(super) fn push(&self, page: &Header) -> bool {
+        // Ordering: Relaxed, the exchange looks again.
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
             if word == CLOSED {
@@ -101,10 +92,7 @@ impl Ready {
             page.next.store(word >> HEAD & HEAD_MASK, Ordering::Relaxed);
             let new = word & !(HEAD_MASK << HEAD) | (page.number as usize) << HEAD;
             // Ordering: as in `wake_first`.
-            match self
-                .0
-                .compare_exchange_weak(word, new, Ordering::AcqRel, Ordering::Relaxed)
-            {
+            match self.0.compare_exchange_weak(word, new, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return word == 0,
                 Err(seen) => word = seen,
             }
@@ -116,21 +104,15 @@ impl Ready {
     pub(super) fn is_woken(&self, page: u32, slot: u32) -> bool {
         // Ordering: Relaxed, a hint for fairness only.
         let word = self.0.load(Ordering::Relaxed);
-        if page == 0 {
-            word & 1 << slot != 0
-        } else {
-            word >> LEAD == lead(page, slot) >> LEAD
-        }
+        if page == 0 { word & 1 << slot != 0 } else { word >> LEAD == lead(page, slot) >> LEAD }
     }
 
     /// Takes everything. What comes next finds zero, and so a ticket.
     #[inline]
     pub(super) fn take(&self) -> Taken {
-        // Ordering: Relaxed. Where this misses a step from zero, the one who made it has a ticket
-        // and wakes the task, whose next poll comes after the step.
-        if self.0.load(Ordering::Relaxed) == 0 {
-            return Taken(0);
-        }
+        // Not a load first, for the case that nothing is ready: it may miss a step from zero whose
+        // ticket finds the task notified already, by an executor that does no write then. The swap
+        // either takes the step, or comes before it, and then so does the end of the notification.
         self.swap(0)
     }
 
@@ -151,7 +133,7 @@ impl Ready {
 
     #[inline]
     fn swap(&self, new: usize) -> Taken {
-        // Ordering: Acquire pairs with the Release in `wake_first` and `push`; Release publishes the
+        // Ordering: Acquire pairs with the Release in `wake_first`, `wake_lead` and `push`; Release publishes the
         // task's waker to whoever makes the step from the zero stored here.
         Taken(self.0.swap(new, Ordering::AcqRel))
     }

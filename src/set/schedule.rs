@@ -12,6 +12,10 @@ use super::{
 };
 use crate::sync::Ordering;
 
+/// What a set can hold at least, where its pages have as many slots as they may.
+const MAX_CHILDREN: usize = (MAX_PAGES - 8) * PAGE_SLOTS as usize;
+const TOO_MANY: &str = "too many children in one group";
+
 /// A slot of the set: the number of its page, and its own within the page.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Slot {
@@ -49,20 +53,21 @@ pub(super) struct Turn {
     page: u32,
     /// The slots that are still to be polled.
     left: usize,
+    /// Those of them whose child is polled for the first time, among others.
+    fresh: usize,
     /// As in the page, which is one step further away.
     pub(super) header: NonNull<Header>,
     pub(super) slots: NonNull<u8>,
 }
 
+/// Gives the pages back, also when the waker of the task panics in its drop.
+struct Exit<'a>(&'a Schedule);
+
 impl Turn {
     #[inline]
-    const fn of(number: u32, page: &Page) -> Self {
-        Self {
-            page: number,
-            left: 0,
-            header: page.header,
-            slots: page.slots,
-        }
+    const fn of(number: u32, page: &Page, ready: usize, fresh: usize) -> Self {
+        let left = (ready | fresh) & page.running;
+        Self { page: number, left, fresh, header: page.header, slots: page.slots }
     }
 }
 
@@ -72,7 +77,7 @@ impl Schedule {
             first: Page::NONE,
             others: Vec::new(),
             capacity: 0,
-            turn: Turn::of(0, &Page::NONE),
+            turn: Turn::of(0, &Page::NONE, 0, 0),
             round: 0,
             next_round: 0,
             next_round_end: 0,
@@ -85,20 +90,12 @@ impl Schedule {
 
     #[inline]
     pub(super) fn page(&self, number: u32) -> &Page {
-        if number == 0 {
-            &self.first
-        } else {
-            &self.others[number as usize - 1]
-        }
+        if number == 0 { &self.first } else { &self.others[number as usize - 1] }
     }
 
     #[inline]
     fn page_mut(&mut self, number: u32) -> &mut Page {
-        if number == 0 {
-            &mut self.first
-        } else {
-            &mut self.others[number as usize - 1]
-        }
+        if number == 0 { &mut self.first } else { &mut self.others[number as usize - 1] }
     }
 
     pub(super) fn pages(&self) -> u32 {
@@ -107,17 +104,22 @@ impl Schedule {
     }
 
     /// Makes room for so many children in all.
-    pub(super) fn reserve(&mut self, children: usize, slot: Layout) {
+    pub(super) fn reserve(&mut self, children: usize, slot_layout: Layout) {
+        assert!(children <= MAX_CHILDREN, "{TOO_MANY}");
         while self.capacity < children {
-            self.grow(children - self.capacity, slot);
+            // Where children come a few at a time, pages grow as they do for one.
+            let missing = children - self.capacity;
+            let slots =
+                if self.capacity == 0 { missing } else { missing.max(self.next_page(slot_layout)) };
+            self.grow(slots, slot_layout);
         }
     }
 
     /// Takes a free slot for a child that waits to be started.
     #[inline]
-    pub(super) fn claim(&mut self, slot: Layout) -> Slot {
+    pub(super) fn claim(&mut self, slot_layout: Layout) -> Slot {
         if self.first.is_full() && self.free == 0 {
-            self.grow_for_one(slot);
+            self.grow(self.next_page(slot_layout), slot_layout);
         }
         if self.first.is_full() {
             let number = self.free;
@@ -128,43 +130,35 @@ impl Schedule {
             }
             Slot { page: number, slot }
         } else {
-            Slot {
-                page: 0,
-                slot: self.first.claim(),
-            }
+            Slot { page: 0, slot: self.first.claim() }
         }
     }
 
-    #[cold]
-    fn grow_for_one(&mut self, slot: Layout) {
-        let last = self.page(self.pages() - 1).all.count_ones() as usize;
-        let slots = match last {
+    /// The slots of the next page, where one more child is to be stored.
+    fn next_page(&self, slot_layout: Layout) -> usize {
+        match self.page(self.pages() - 1).all.count_ones() as usize {
             // As a `Vec` begins, where children are large.
-            0 if slot.size() > 64 => 4,
+            0 if slot_layout.size() > 64 => 4,
             0 => 8,
-            _ => 2 * last,
-        };
-        self.grow(slots, slot);
+            last => 2 * last,
+        }
     }
 
     /// Adds a page of `slots` slots, or as many as a page may have.
     #[cold]
-    fn grow(&mut self, slots: usize, slot: Layout) {
+    fn grow(&mut self, slots: usize, slot_layout: Layout) {
         if self.first.all == 0 {
             let slots = slots.clamp(1, FIRST_PAGE_SLOTS as usize) as u32;
-            self.first = Page::first(slots, slot);
+            self.first = Page::first(slots, slot_layout);
             self.capacity += slots as usize;
             return;
         }
         let number = self.pages();
-        assert!(
-            (number as usize) <= MAX_PAGES,
-            "too many children in one group"
-        );
+        assert!((number as usize) < MAX_PAGES, "{TOO_MANY}");
         let slots = slots.clamp(1, PAGE_SLOTS as usize) as u32;
         self.others.reserve(1);
-        // SAFETY: the first page is there and the owner's; numbers count up.
-        let page = unsafe { Page::another(self.first.header, number, slots, slot) };
+        // SAFETY: the first page is there and the owner's (invariant 8); numbers count up.
+        let page = unsafe { Page::another(self.first.header, number, slots, slot_layout) };
         self.others.push(page);
         if self.free == 0 {
             self.free = number;
@@ -180,7 +174,7 @@ impl Schedule {
     #[inline]
     pub(super) fn start(&mut self, Slot { page: number, slot }: Slot) {
         let page = self.page_mut(number);
-        page.started |= 1 << slot;
+        page.running |= 1 << slot;
         page.fresh |= 1 << slot;
         if number != 0 && !page.in_round {
             page.in_round = true;
@@ -195,37 +189,57 @@ impl Schedule {
         }
     }
 
-    /// Takes a start back, before a round has come to it.
-    pub(super) fn unstart(&mut self, Slot { page, slot }: Slot) {
-        let page = self.page_mut(page);
-        page.started &= !(1 << slot);
+    /// The first slot, from a page on, with a child that is running and was never polled.
+    pub(super) fn first_fresh(&self, page: u32) -> Option<Slot> {
+        (page..self.pages()).find_map(|page| {
+            let in_turn = if self.turn.page == page { self.turn.fresh & self.turn.left } else { 0 };
+            let fresh = (self.page(page).fresh | in_turn) & self.page(page).running;
+            (fresh != 0).then(|| Slot { page, slot: fresh.trailing_zeros() })
+        })
+    }
+
+    /// Takes a start back.
+    pub(super) fn unstart(&mut self, Slot { page: number, slot }: Slot) {
+        self.end_turn_of(number, 1 << slot);
+        let page = self.page_mut(number);
+        page.running &= !(1 << slot);
         page.fresh &= !(1 << slot);
     }
 
     #[inline]
     pub(super) fn is_stored(&self, Slot { page, slot }: Slot) -> bool {
-        self.page(page).stored & 1 << slot != 0
+        // The slot may be that of a key from another set.
+        page < self.pages() && self.page(page).stored & 1 << slot != 0
     }
 
     #[inline]
-    pub(super) fn is_started(&self, Slot { page, slot }: Slot) -> bool {
-        self.page(page).started & 1 << slot != 0
+    pub(super) fn is_running(&self, Slot { page, slot }: Slot) -> bool {
+        self.page(page).running & 1 << slot != 0
     }
 
-    /// Marks a slot as free again.
+    /// Marks slots of a page, by their bits, as free again, and gives those that had a child and
+    /// those whose child was running.
     #[inline]
-    pub(super) fn vacate(&mut self, Slot { page: number, slot }: Slot) {
-        if self.turn.page == number {
-            self.turn.left &= !(1 << slot);
-        }
+    pub(super) fn vacate(&mut self, number: u32, slots: usize) -> (usize, usize) {
+        self.end_turn_of(number, slots);
         let page = self.page_mut(number);
+        let (stored, running) = (page.stored & slots, page.running & slots);
         let was_full = page.is_full();
-        page.stored &= !(1 << slot);
-        page.started &= !(1 << slot);
-        page.fresh &= !(1 << slot);
-        page.lead &= !(1 << slot);
+        page.stored &= !slots;
+        page.running &= !slots;
+        page.fresh &= !slots;
+        page.lead &= !slots;
         if was_full {
             self.put_free(number);
+        }
+        (stored, running)
+    }
+
+    /// Takes slots of a page out of its turn, if it has it.
+    #[inline]
+    fn end_turn_of(&mut self, number: u32, slots: usize) {
+        if self.turn.page == number {
+            self.turn.left &= !slots;
         }
     }
 
@@ -242,21 +256,10 @@ impl Schedule {
         }
     }
 
-    /// The first slot with a child that is started and waits for a round, from a page on.
-    pub(super) fn first_fresh(&self, page: u32) -> Option<Slot> {
-        (page..self.pages()).find_map(|page| {
-            let fresh = self.page(page).fresh;
-            (fresh != 0).then(|| Slot {
-                page,
-                slot: fresh.trailing_zeros(),
-            })
-        })
-    }
-
     /// Whether a child of the page that has its turn was woken since.
     #[inline]
     pub(super) fn is_woken(&self, slot: u32) -> bool {
-        // SAFETY: the owner's reference keeps the page, which keeps the hub.
+        // SAFETY: the owner's reference keeps the page, and that keeps the hub (invariant 8).
         let (header, hub) = unsafe {
             let header = self.turn.header.as_ref();
             (header, header.hub.as_ref())
@@ -264,23 +267,6 @@ impl Schedule {
         // Ordering: Relaxed, a hint for fairness only.
         header.ready.load(Ordering::Relaxed) & 1 << slot != 0
             || hub.ready.is_woken(self.turn.page, slot)
-    }
-
-    /// Marks all slots of a page as free, and gives those that were not and those that were started.
-    pub(super) fn vacate_page(&mut self, number: u32) -> (usize, usize) {
-        if self.turn.page == number {
-            self.turn.left = 0;
-        }
-        let was_full = self.page(number).is_full();
-        let page = self.page_mut(number);
-        let stored = mem::take(&mut page.stored);
-        let started = mem::take(&mut page.started);
-        page.fresh = 0;
-        page.lead = 0;
-        if was_full {
-            self.put_free(number);
-        }
-        (stored, started)
     }
 
     /// The next slot to be polled in this round. Its page is that of [`turn`](Self::turn).
@@ -294,10 +280,7 @@ impl Schedule {
         }
         let slot = self.turn.left.trailing_zeros();
         self.turn.left &= self.turn.left - 1;
-        Some(Slot {
-            page: self.turn.page,
-            slot,
-        })
+        Some(Slot { page: self.turn.page, slot })
     }
 
     #[inline]
@@ -305,18 +288,16 @@ impl Schedule {
         let number = self.round;
         let page = self.page_mut(number);
         page.in_round = false;
-        let mut ready = mem::take(&mut page.fresh) | mem::take(&mut page.lead);
+        let fresh = mem::take(&mut page.fresh);
+        let mut ready = mem::take(&mut page.lead);
         if mem::take(&mut page.woken) {
-            // SAFETY: the owner's reference keeps the page.
+            // SAFETY: the owner's reference keeps the page (invariant 8).
             let header = unsafe { page.header.as_ref() };
             // Ordering: Acquire pairs with the Release in `wake_by_ref`; Release lets the next
             // `push` write the link that `begin_round` has read.
             ready |= header.ready.swap(0, Ordering::AcqRel);
         }
-        let (turn, next) = (Turn::of(number, page), page.next_in_round);
-        let left = ready & page.started;
-        self.turn = Turn { left, ..turn };
-        self.round = next;
+        (self.turn, self.round) = (Turn::of(number, page, ready, fresh), page.next_in_round);
     }
 
     /// The page that [`next`](Self::next) is at.
@@ -347,11 +328,8 @@ impl Schedule {
             Some(hub) => hub.ready.take(),
         };
         self.round = mem::take(&mut self.next_round);
-        let left = mem::take(&mut self.first.fresh) & self.first.started;
-        self.turn = Turn {
-            left,
-            ..Turn::of(0, &self.first)
-        };
+        let fresh = mem::take(&mut self.first.fresh);
+        self.turn = Turn::of(0, &self.first, 0, fresh);
         self.add_to_round(taken);
     }
 
@@ -360,13 +338,13 @@ impl Schedule {
     fn add_to_round(&mut self, taken: Taken) {
         debug_assert_eq!(self.turn.page, 0);
         self.issued = self.issued.wrapping_add(taken.has_ticket().into());
-        self.turn.left |= taken.slots() & self.first.started;
+        self.turn.left |= taken.slots() & self.first.running;
         // The top of the stack came last: each page below goes before it.
         let mut number = taken.head();
         while number != 0 {
             let page = self.page_mut(number);
             page.woken = true;
-            // SAFETY: the owner's reference keeps the page.
+            // SAFETY: the owner's reference keeps the page (invariant 8).
             let header = unsafe { page.header.as_ref() };
             // Ordering: Relaxed, the Acquire with which the stack was taken came before.
             let below = header.next.load(Ordering::Relaxed) as u32;
@@ -394,7 +372,7 @@ impl Schedule {
     /// Whether a wake from now on wakes the task that `waker` wakes.
     #[inline]
     pub(super) fn is_armed_for(&self, waker: &Waker) -> bool {
-        // SAFETY: the schedule is the owner.
+        // SAFETY: the schedule is the owner's.
         !self.held && self.hub().is_some_and(|hub| unsafe { hub.task.is(waker) })
     }
 
@@ -405,17 +383,18 @@ impl Schedule {
         let Some(hub) = self.first_hub() else {
             return false;
         };
-        // SAFETY: the owner's reference keeps the first page, and with it the hub.
+        // SAFETY: the owner's reference keeps the first page, and with it the hub (invariant 8).
         let hub = unsafe { hub.as_ref() };
         // A clone is foreign code: before anything changes.
         let waker = waker.clone();
         if self.held {
-            self.turn = Turn::of(0, &self.first);
+            self.turn = Turn::of(0, &self.first, 0, 0);
         } else {
             self.held = true;
             self.begin_round();
         }
-        // SAFETY: the schedule is the owner, the word is held, and its last ticket is counted.
+        // SAFETY: the schedule is the owner's, the word is held, and its last ticket is counted
+        // (invariant 7).
         unsafe { hub.task.store(waker, self.issued) }
         self.held = false;
         self.add_to_round(hub.ready.take());
@@ -427,13 +406,13 @@ impl Schedule {
         if self.first.all == 0 {
             return None;
         }
-        // SAFETY: the first page is there, and the owner's reference keeps it.
+        // SAFETY: the first page is there, and the owner's reference keeps it (invariant 8).
         Some(unsafe { self.first.header.as_ref() }.hub)
     }
 
     #[inline]
     fn hub(&self) -> Option<&Hub> {
-        // SAFETY: the first page keeps the hub, and is the owner's while `self` is borrowed.
+        // SAFETY: the first page keeps the hub, and the owner keeps the first page (invariant 8).
         self.first_hub().map(|hub| unsafe { hub.as_ref() })
     }
 }
@@ -442,35 +421,31 @@ impl Drop for Schedule {
     /// The owner's exit.
     fn drop(&mut self) {
         let Some(hub) = self.first_hub() else { return };
-        // SAFETY: the owner's reference to the first page, given back below, keeps the hub.
+        let exit = Exit(self);
+        // SAFETY: the owner's reference to the first page, which `exit` gives back, keeps the hub
+        // (invariant 8).
         let hub = unsafe { hub.as_ref() };
-        let mut shared = !self.first.is_unshared(self.others.len());
-        for page in &self.others {
-            if !page.is_unshared(0) {
-                shared = true;
-                // A late wake makes no step from zero, so it does not get as far as the hub.
-                // Ordering: Relaxed, one that comes before it finds the hub closed, or is lost.
-                // SAFETY: the owner's reference keeps the page.
-                unsafe { page.header.as_ref() }
-                    .ready
-                    .store(usize::MAX, Ordering::Relaxed);
-            }
-        }
+        let shared = !exit.0.first.is_unshared(exit.0.others.len())
+            || exit.0.others.iter().any(|page| !page.is_unshared(0));
         if shared {
-            self.issued = self
-                .issued
-                .wrapping_add(hub.ready.close().has_ticket().into());
-            // SAFETY: the word is closed, and this was the last ticket.
-            unsafe { hub.task.end(self.issued) }
+            // A late wake gets as far as this word, and no further.
+            let issued = exit.0.issued.wrapping_add(hub.ready.close().has_ticket().into());
+            // SAFETY: the word is closed, and this was the last ticket (invariant 7).
+            unsafe { hub.task.end(issued) }
         } else {
-            // SAFETY: a notifier has a waker's reference to a page, and there is none.
+            // SAFETY: a notifier has a waker's reference to a page, and there is none (invariant 8).
             unsafe { hub.task.end_unshared() }
         }
-        for page in &self.others {
-            // SAFETY: the owner's reference; the set has dropped the children.
+    }
+}
+
+impl Drop for Exit<'_> {
+    fn drop(&mut self) {
+        for page in &self.0.others {
+            // SAFETY: the owner's reference; the set has dropped the children (invariants 3 and 8).
             unsafe { page::release(page.header) }
         }
         // SAFETY: as above.
-        unsafe { page::release(self.first.header) }
+        unsafe { page::release(self.0.first.header) }
     }
 }

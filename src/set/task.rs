@@ -98,12 +98,7 @@ impl Task {
         let rest = ENDED.wrapping_sub(issued.wrapping_mul(DONE));
         // Ordering: Acquire pairs with the Release of each notifier that is done; Release hands
         // the wakers to the Acquire of the last one that is not.
-        if self
-            .done
-            .fetch_add(rest, Ordering::AcqRel)
-            .wrapping_add(rest)
-            == ENDED
-        {
+        if self.done.fetch_add(rest, Ordering::AcqRel).wrapping_add(rest) == ENDED {
             // SAFETY: every ticket is done and the closed word issues no more (invariant 7).
             unsafe { self.replace(None) }
         }
@@ -146,9 +141,7 @@ impl Task {
         let mut spare = self.spare.load(Ordering::Relaxed);
         self.spare.store(ptr::null_mut(), Ordering::Relaxed);
         // SAFETY: by the contract the cell is not shared now.
-        let old = self
-            .waker
-            .with_mut(|cell| unsafe { core::mem::replace(&mut *cell, waker) });
+        let old = self.waker.with_mut(|cell| unsafe { core::mem::replace(&mut *cell, waker) });
         // Foreign code runs from here on, after the last access.
         while !spare.is_null() {
             // SAFETY: made by `Box::into_raw` in `store`, and taken off the list only here.
@@ -164,13 +157,7 @@ impl Drop for Notifying<'_> {
     fn drop(&mut self) {
         // Ordering: Release ends this notifier's look at the wakers, for the Acquire in `store`
         // and `end`; Acquire is for the last notifier, which drops what the owner stored.
-        if self
-            .0
-            .done
-            .fetch_add(DONE, Ordering::AcqRel)
-            .wrapping_add(DONE)
-            == ENDED
-        {
+        if self.0.done.fetch_add(DONE, Ordering::AcqRel).wrapping_add(DONE) == ENDED {
             // SAFETY: the owner is gone and every other ticket is done (invariant 7).
             unsafe { self.0.replace(None) }
         }

@@ -35,11 +35,10 @@ unsafe fn clone(byte: *const ()) -> RawWaker {
 }
 
 unsafe fn wake(byte: *const ()) {
-    // SAFETY: the waker is consumed, and its reference given back after its last use.
-    unsafe {
-        wake_by_ref(byte);
-        drop_waker(byte);
-    }
+    // Given back at the end, also when the task's waker panics.
+    let _reference = Reference(byte);
+    // SAFETY: the waker's reference keeps the page until the end.
+    unsafe { wake_by_ref(byte) }
 }
 
 unsafe fn wake_by_ref(byte: *const ()) {
@@ -53,7 +52,7 @@ unsafe fn wake_by_ref(byte: *const ()) {
     } else {
         // Ordering: Relaxed. The load spares the hub the wakes of a page that is ready anyway.
         page.ready.load(Ordering::Relaxed) == 0 && hub.ready.wake_lead(page.number, slot)
-        // Ordering: Release hands what the waker has seen to the owner's swap in `next`; Acquire
+        // Ordering: Release hands what the waker has seen to the owner's swap in `begin_turn`; Acquire
         // pairs with that swap, so that the owner has read the page's link before `push` writes it.
             || page.ready.fetch_or(1 << slot, Ordering::AcqRel) == 0 && hub.ready.push(page)
     };
@@ -64,9 +63,19 @@ unsafe fn wake_by_ref(byte: *const ()) {
 }
 
 unsafe fn drop_waker(byte: *const ()) {
-    // SAFETY: `byte` comes from `of_slot`, and the waker's reference keeps the page until here.
-    unsafe {
-        let (header, _) = page::of_byte(byte.cast());
-        page::release(header);
+    drop(Reference(byte));
+}
+
+/// The reference of a waker that is being consumed.
+struct Reference(*const ());
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        // SAFETY: the byte comes from `of_slot`, and the reference keeps its page until here
+        // (invariant 8).
+        unsafe {
+            let (header, _) = page::of_byte(self.0.cast());
+            page::release(header);
+        }
     }
 }

@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// The sizes worth a look: one, and both sides of every power of two an engine may pack by.
-pub(crate) const SIZES: [usize; 9] = [1, 2, 31, 32, 33, 63, 64, 65, 1_000];
+/// The sizes worth a look: both sides of the ends of pages, whether children are pushed (8, 24, 56)
+/// or collected (16, 80), and of every power of two that others pack by.
+pub(crate) const SIZES: [usize; 17] =
+    [1, 2, 8, 9, 16, 17, 24, 25, 31, 32, 33, 63, 64, 65, 80, 81, 1_000];
 
 /// A task: it polls what it is given and counts how often it was woken.
 #[derive(Default)]
@@ -92,13 +94,7 @@ pub(crate) struct Child {
 impl Cast {
     /// `n` children that wait.
     pub(crate) fn new(n: usize) -> Cast {
-        let part = |_| Part {
-            act: Act::Wait,
-            explosive: false,
-            polls: 0,
-            drops: 0,
-            waker: None,
-        };
+        let part = |_| Part { act: Act::Wait, explosive: false, polls: 0, drops: 0, waker: None };
         Cast(Arc::new(Mutex::new(Log {
             parts: (0..n).map(part).collect(),
             polled: Vec::new(),
@@ -234,7 +230,8 @@ pub(crate) fn panic_of<T>(f: impl FnOnce() -> T) -> String {
 /// Keeps the kit honest, and every part of it in use whatever a test file takes from it.
 #[test]
 fn kit_does_as_it_says() {
-    let cast = Cast::new(SIZES.len());
+    assert!(SIZES.is_sorted());
+    let cast = Cast::new(9);
     let task = Task::default();
     let mut children: Vec<Child> = cast.children().collect();
     cast.tell_all(Act::Fail);
