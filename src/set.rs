@@ -3,12 +3,12 @@
 //!
 //! # The way of a child
 //!
-//! [`Set::insert`] writes it to a slot of a page, where it stays; [`Set::start`] lets the next round
-//! poll it. Its waker sets its ready bit; the first bit in a page puts the page on the ready stack;
-//! the first change of the *ready word*, which holds the stack's head and the bits of the first
-//! page, wakes the task. A round takes the ready word with one swap and each page's bits with one
-//! more, and polls each child that it found once. A child that is done, removed or panics is dropped
-//! in its slot.
+//! [`Set::insert`] writes it to a slot of a page, where it stays; once started, the next round polls
+//! it. Its waker sets its ready bit; the first bit in a page puts the page on the ready stack; the
+//! first change of the *ready word*, which holds the stack's head, the bits of the first page and the
+//! lead, wakes the task. A round takes the ready word with one swap and the bits of each page on the
+//! stack with one more, and polls each child that it found once. A child that is done or removed is
+//! dropped in its slot; one that panics, with its siblings.
 //!
 //! # Words
 //!
@@ -71,7 +71,6 @@ pub(crate) struct Set<F> {
 }
 
 /// How much a poll of the set may still do before it lets its executor go on.
-#[derive(Debug)]
 pub(crate) struct Budget {
     polls: usize,
     self_wakes: u32,
@@ -120,7 +119,7 @@ impl<F> Set<F> {
         self.running
     }
 
-    /// Stores a child, which is not polled until it is started, as it may be at once.
+    /// Stores a child, and lets it be polled if it is to `start` at once.
     #[inline]
     pub(crate) fn insert(&mut self, index: u64, future: F, start: bool) -> Slot {
         let slot = self.schedule.claim(Self::SLOT);

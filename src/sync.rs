@@ -19,7 +19,6 @@ pub(crate) use self::cell::UnsafeCell;
 #[cfg(not(errgroup_loom))]
 mod cell {
     /// Core's `UnsafeCell` with loom's interface, so that loom can watch each access.
-    #[derive(Debug)]
     pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
 
     impl<T> UnsafeCell<T> {

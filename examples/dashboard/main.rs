@@ -1,5 +1,5 @@
 //! A dashboard which needs all of its services: it fetches them at once, and the first failure
-//! drops the requests still under way.
+//! drops the requests still under way. The group is in `gather`.
 //!
 //! `cargo run --example dashboard` plays two acts with services of its own on loopback;
 //! `cargo run --example dashboard -- URL URL ... [--limit N]` fetches the given URLs instead.

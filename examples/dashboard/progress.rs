@@ -1,6 +1,7 @@
 //! A line of progress per request: spinners on a terminal, plain lines elsewhere.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -62,14 +63,19 @@ impl Line {
 
     fn print(&self, state: &str) {
         let (name, millis) = (self.0.prefix(), self.0.elapsed().as_millis());
-        println!("  {name} {millis:>6} ms  {state}");
+        say(format_args!("  {name} {millis:>6} ms  {state}\n"));
     }
+}
+
+/// Prints without a panic where nobody reads: a line may be dropped while a panic goes on.
+fn say(text: fmt::Arguments<'_>) {
+    _ = io::stdout().write_fmt(text);
 }
 
 impl Drop for Board {
     fn drop(&mut self) {
         if !self.bars.is_hidden() {
-            println!();
+            say(format_args!("\n"));
         }
     }
 }

@@ -13,7 +13,6 @@ use crate::sync::{AtomicUsize, Ordering, alloc, dealloc};
 pub(super) const PAGE_SLOTS: u32 = if cfg!(errgroup_loom) { 2 } else { usize::BITS };
 
 /// What all pages of a set share. It lies before the header of the first page, in one allocation.
-#[derive(Debug)]
 #[repr(C)]
 pub(super) struct Hub {
     pub(super) ready: Ready,
@@ -21,7 +20,6 @@ pub(super) struct Hub {
 }
 
 /// What a waker sees of a page: atomics, and constants (invariant 2).
-#[derive(Debug)]
 #[repr(C)]
 pub(super) struct Header {
     /// One for the owner, one for each waker, and in the first page one for each other page.
@@ -36,7 +34,6 @@ pub(super) struct Header {
 }
 
 /// The owner's side of a page.
-#[derive(Debug)]
 pub(super) struct Page {
     pub(super) header: NonNull<Header>,
     /// The slots, whose type only the set knows.

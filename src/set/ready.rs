@@ -1,5 +1,5 @@
-//! The word that says whether anything in the set is ready: the ready bits of the first page and
-//! the head of the stack of the other ready pages, in one atomic.
+//! The word that says whether anything in the set is ready: the ready bits of the first page, the
+//! head of the stack of the other ready pages, and the lead, in one atomic.
 
 use super::page::{Header, PAGE_SLOTS};
 use crate::sync::{AtomicUsize, Ordering};
@@ -44,11 +44,10 @@ const _: () = assert!(1 << FIELDS.lead_slot >= PAGE_SLOTS);
 /// The bits of the first page are here, for small groups. And where nothing is ready at all, the
 /// word takes the name of a single child of another page, the *lead*: one wake between two polls is
 /// what most groups see most of the time. Page 0 is the first, so 0 is no head and no lead.
-#[derive(Debug)]
 pub(super) struct Ready(AtomicUsize);
 
 /// What the owner found in the word.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Taken(usize);
 
 impl Ready {
@@ -69,7 +68,8 @@ impl Ready {
     /// notify the task; otherwise nothing has changed.
     #[inline]
     pub(super) fn wake_lead(&self, page: u32, slot: u32) -> bool {
-        // Ordering: Relaxed, the exchange looks again. It is as in `wake_first`.
+        // Ordering: Relaxed, the exchange looks again. AcqRel pairs with the swaps of `take`, both
+        // ways, as in `wake_first`.
         page >> FIELDS.lead_page == 0
             && self.0.load(Ordering::Relaxed) == 0
             && self
@@ -91,7 +91,7 @@ impl Ready {
             // Ordering: Relaxed, it is published by the exchange below.
             page.next.store(word >> HEAD & HEAD_MASK, Ordering::Relaxed);
             let new = word & !(HEAD_MASK << HEAD) | (page.number as usize) << HEAD;
-            // Ordering: as in `wake_first`.
+            // Ordering: pairs with the swaps of `take`, both ways, as in `wake_first`.
             match self.0.compare_exchange_weak(word, new, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return word == 0,
                 Err(seen) => word = seen,
@@ -133,8 +133,8 @@ impl Ready {
 
     #[inline]
     fn swap(&self, new: usize) -> Taken {
-        // Ordering: Acquire pairs with the Release in `wake_first`, `wake_lead` and `push`; Release publishes the
-        // task's waker to whoever makes the step from the zero stored here.
+        // Ordering: Acquire pairs with the Release in `wake_first`, `wake_lead` and `push`; Release
+        // publishes the task's waker to whoever makes the step from the zero stored here.
         Taken(self.0.swap(new, Ordering::AcqRel))
     }
 }

@@ -24,7 +24,6 @@ pub(crate) struct Slot {
 }
 
 /// The pages of a set, and the round that is under way.
-#[derive(Debug)]
 pub(super) struct Schedule {
     first: Page,
     /// Page `n` is at `n - 1`.
@@ -48,7 +47,6 @@ pub(super) struct Schedule {
 }
 
 /// The turn of one page within a round.
-#[derive(Debug)]
 pub(super) struct Turn {
     page: u32,
     /// The slots that are still to be polled.

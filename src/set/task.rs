@@ -8,8 +8,6 @@ use alloc::boxed::Box;
 use core::{ptr, task::Waker};
 
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, UnsafeCell};
-
-#[derive(Debug)]
 pub(super) struct Task {
     /// The waker in force while `spare` is null.
     waker: UnsafeCell<Option<Waker>>,
@@ -19,8 +17,6 @@ pub(super) struct Task {
     /// were issued and adds [`ENDED`], so that whoever comes last reads exactly that.
     done: AtomicUsize,
 }
-
-#[derive(Debug)]
 struct Spare {
     waker: Waker,
     next: *mut Spare,
