@@ -74,90 +74,46 @@ impl<F: Child> Set<F> for errgroup::Group<F> {
     }
 }
 
-/// `futures::stream::FuturesUnordered`.
-pub struct FuturesUnordered;
+/// A peer that is a stream of what its children return.
+macro_rules! peer {
+    ($(#[$doc:meta])* $name:ident, $label:literal, $set:path, $add:ident, $stream:path) => {
+        $(#[$doc])*
+        pub struct $name;
 
-impl Contestant for FuturesUnordered {
-    const NAME: &'static str = "FuturesUnordered";
-    type Set<F: Child> = futures_util::stream::FuturesUnordered<F>;
+        impl Contestant for $name {
+            const NAME: &'static str = $label;
+            type Set<F: Child> = $set;
+        }
+
+        impl<F: Child> Set<F> for $set {
+            fn empty() -> Self {
+                Self::new()
+            }
+
+            fn add(&mut self, child: F) {
+                self.$add(child);
+            }
+
+            fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
+                <Self as $stream>::poll_next(Pin::new(self), cx)
+            }
+        }
+    };
 }
 
-impl<F: Child> Set<F> for futures_util::stream::FuturesUnordered<F> {
-    fn empty() -> Self {
-        Self::new()
-    }
-
-    fn add(&mut self, child: F) {
-        self.push(child);
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
-        Stream::poll_next(Pin::new(self), cx)
-    }
+peer! {
+    /// `futures::stream::FuturesUnordered`.
+    FuturesUnordered, "FuturesUnordered", futures_util::stream::FuturesUnordered<F>, push, Stream
 }
-
-/// `futures_buffered::FuturesUnordered`.
-pub struct FuturesBuffered;
-
-impl Contestant for FuturesBuffered {
-    const NAME: &'static str = "futures-buffered";
-    type Set<F: Child> = futures_buffered::FuturesUnordered<F>;
+peer! {
+    /// `futures_buffered::FuturesUnordered`.
+    FuturesBuffered, "futures-buffered", futures_buffered::FuturesUnordered<F>, push, Stream
 }
-
-impl<F: Child> Set<F> for futures_buffered::FuturesUnordered<F> {
-    fn empty() -> Self {
-        Self::new()
-    }
-
-    fn add(&mut self, child: F) {
-        self.push(child);
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
-        Stream::poll_next(Pin::new(self), cx)
-    }
+peer! {
+    /// `futures_concurrency::future::FutureGroup`.
+    FutureGroup, "FutureGroup", futures_concurrency::future::FutureGroup<F>, insert, Stream
 }
-
-/// `futures_concurrency::future::FutureGroup`.
-pub struct FutureGroup;
-
-impl Contestant for FutureGroup {
-    const NAME: &'static str = "FutureGroup";
-    type Set<F: Child> = futures_concurrency::future::FutureGroup<F>;
-}
-
-impl<F: Child> Set<F> for futures_concurrency::future::FutureGroup<F> {
-    fn empty() -> Self {
-        Self::new()
-    }
-
-    fn add(&mut self, child: F) {
-        self.insert(child);
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
-        Stream::poll_next(Pin::new(self), cx)
-    }
-}
-
-/// `unicycle::FuturesUnordered`.
-pub struct Unicycle;
-
-impl Contestant for Unicycle {
-    const NAME: &'static str = "unicycle";
-    type Set<F: Child> = unicycle::FuturesUnordered<F>;
-}
-
-impl<F: Child> Set<F> for unicycle::FuturesUnordered<F> {
-    fn empty() -> Self {
-        Self::new()
-    }
-
-    fn add(&mut self, child: F) {
-        self.push(child);
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
-        unicycle::PollNext::poll_next(Pin::new(self), cx)
-    }
+peer! {
+    /// `unicycle::FuturesUnordered`.
+    Unicycle, "unicycle", unicycle::FuturesUnordered<F>, push, unicycle::PollNext
 }

@@ -95,11 +95,6 @@ impl Row {
         };
         items as u64
     }
-
-    /// Whether the row exists at size `n`: a window wider than 10 000 is all setup.
-    pub fn has(self, n: usize) -> bool {
-        self != Self::Window || n <= 10_000
-    }
 }
 
 impl fmt::Display for Row {
