@@ -174,7 +174,7 @@ pub struct Full<F>(F);
 #[must_use = "futures do nothing unless polled"]
 pub struct Next<'a, F>(&'a mut Group<F>);
 
-/// Ends the group when a child unwinds.
+/// Clears the group when a poll unwinds: a child's, or what the task's waker does.
 struct Unwinding<'a, F>(&'a mut Group<F>);
 
 impl<'a, O> Group<BoxFuture<'a, O>> {
@@ -312,7 +312,7 @@ impl<F: Future> Group<F> {
     /// If a group cannot have so many children.
     pub fn with_capacity(capacity: usize) -> Self {
         let mut group = Self::empty();
-        group.set.reserve(capacity);
+        group.set.reserve(capacity, true);
         group
     }
 
@@ -555,7 +555,8 @@ impl<F, E> FusedFuture for Group<F>
 where
     F: Future<Output = Result<(), E>>,
 {
-    /// Whether the group has resolved and no child was added since.
+    /// Whether the group has resolved, or its [`next`](Group::next) gave `None`, and no child was
+    /// added since.
     fn is_terminated(&self) -> bool {
         self.is_terminated
     }
@@ -581,7 +582,8 @@ impl<F: Future> FusedFuture for Next<'_, F> {
 
 impl<F: Future> FromIterator<F> for Group<F> {
     fn from_iter<I: IntoIterator<Item = F>>(children: I) -> Self {
-        let mut group = Self::unboxed();
+        let children = children.into_iter();
+        let mut group = Self::with_capacity(children.size_hint().0);
         group.extend(children);
         group
     }
@@ -590,7 +592,7 @@ impl<F: Future> FromIterator<F> for Group<F> {
 impl<F: Future> Extend<F> for Group<F> {
     fn extend<I: IntoIterator<Item = F>>(&mut self, children: I) {
         let children = children.into_iter();
-        self.set.reserve(children.size_hint().0);
+        self.set.reserve(children.size_hint().0, false);
         children.for_each(|child| {
             self.push(child);
         });

@@ -8,7 +8,7 @@
 //! first change of the *ready word*, which holds the stack's head, the bits of the first page and the
 //! lead, wakes the task. A round takes the ready word with one swap and the bits of each page on the
 //! stack with one more, and polls each child that it found once. A child that is done or removed is
-//! dropped in its slot; one that panics, with its siblings.
+//! dropped in its slot. One that panics stays in it: whoever polls the set clears it when that unwinds.
 //!
 //! # Words
 //!
@@ -18,7 +18,8 @@
 //!   *armed*.
 //! - The *lead* is a child that was woken when nothing else was ready.
 //! - A *round* polls what was ready when it began, page by page; a page of the round has its *turn*.
-//! - A child is *running* once it was started, and *fresh* until it is polled for the first time.
+//! - A child is *running* once it was started, unless that is taken back, and *fresh* until it is
+//!   polled for the first time.
 //!
 //! # Invariants
 //!
@@ -32,7 +33,7 @@
 //!    `clone`). Before foreign code runs, the owner's fields are consistent: it may panic.
 //! 5. A page whose bits are zero is not on the ready stack. It is put there by whoever makes the step
 //!    of its bits from zero, once, and the owner takes it off before it takes the bits. So a page is
-//!    never on the stack twice, and bits that are set are on their way to the owner.
+//!    never on the stack twice, and bits that are set are on their way to the owner, or too late.
 //! 6. A poll that is pending has either taken the ready word since it began, with the task's own
 //!    waker stored and the word not held from then on, or woken the task itself. So every wake that
 //!    comes after wakes the task.
@@ -105,9 +106,9 @@ impl<F> Set<F> {
         Self { schedule: Schedule::new(), len: 0, running: 0, children: PhantomData }
     }
 
-    /// Makes room for `children` more.
-    pub(crate) fn reserve(&mut self, children: usize) {
-        self.schedule.reserve(self.len.saturating_add(children), Self::SLOT);
+    /// Makes room for `children` more, exactly or with some to grow.
+    pub(crate) fn reserve(&mut self, children: usize, exactly: bool) {
+        self.schedule.reserve(self.len.saturating_add(children), exactly, Self::SLOT);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -133,7 +134,7 @@ impl<F> Set<F> {
         slot
     }
 
-    /// Lets a child be polled, if it is there. It has not been started before.
+    /// Lets a child be polled, if it is there. It is not running.
     pub(crate) fn start(&mut self, slot: Slot, index: u64) {
         if self.contains(slot, index) {
             debug_assert!(!self.schedule.is_running(slot));
@@ -214,7 +215,7 @@ impl<F> Set<F> {
 
 impl<F: Future> Set<F> {
     /// Polls children that are ready until one is done, and gives its index and its output; `None`
-    /// when no running child is left.
+    /// when no running child is left. When it unwinds, the caller clears the set.
     #[inline]
     pub(crate) fn poll_next(
         &mut self,

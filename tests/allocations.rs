@@ -109,10 +109,8 @@ fn extending_one_by_one_allocates_as_pushing_does() {
     let pushed = count(|group, n| {
         group.push(ready(n));
     });
-    // The first extension knows that it brings one, and makes the smallest first page.
     let extended = count(|group, n| group.extend([ready(n)]));
-    assert!(extended.0 <= pushed.0 + 3, "{extended:?} for {pushed:?}");
-    assert!(extended.1 <= 2 * pushed.1, "{extended:?} for {pushed:?}");
+    assert_eq!(extended, pushed);
 }
 
 #[test]
@@ -125,6 +123,16 @@ fn capacity_is_room_for_so_many() {
             })
         });
         assert_eq!(info.count_total, 0, "{capacity}");
+    }
+}
+
+#[test]
+fn capacity_is_not_much_more() {
+    for capacity in [1, 17, 33, 100, 1_000] {
+        let info = measure(|| drop(black_box(Group::<Ready<[u64; 128]>>::with_capacity(capacity))));
+        let child = size_of::<Ready<[u64; 128]>>() + 16;
+        let bytes = info.bytes_total as usize;
+        assert!(bytes <= capacity * child + 4_096, "{bytes} bytes for {capacity}");
     }
 }
 

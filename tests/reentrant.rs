@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use errgroup::Group;
-use kit::{Act, Cast, Child, Task};
+use kit::{Act, Cast, Child, Task, panic_of};
 
 /// An executor without a queue: whoever wakes it polls the group there and then.
 struct Inline {
@@ -265,4 +265,54 @@ fn task_waker_that_wakes_a_child_as_the_group_drops() {
     cast.assert_all_dropped_once();
     cast.forget_wakers();
     assert_eq!(cast.polls(1), 1);
+}
+
+/// Polls the group under other tasks as it is woken, one after the other.
+#[derive(Default)]
+struct Tour {
+    group: Mutex<Option<Group<Child>>>,
+    tasks: Mutex<Vec<Waker>>,
+}
+
+impl Wake for Tour {
+    fn wake(self: Arc<Self>) {
+        let Some(mut group) = self.group.lock().unwrap().take() else { return };
+        for task in mem::take(&mut *self.tasks.lock().unwrap()) {
+            poll_with(&task, &mut group);
+        }
+        *self.group.lock().unwrap() = Some(group);
+    }
+}
+
+/// Counts its drop, and may panic then.
+struct Fuse(Arc<AtomicUsize>, bool);
+
+impl Wake for Fuse {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+        assert!(!self.1, "drop of a task");
+    }
+}
+
+#[test]
+fn old_tasks_are_let_go_also_when_one_of_them_panics() {
+    let (cast, drops, tour) =
+        (Cast::new(3), Arc::new(AtomicUsize::new(0)), Arc::new(Tour::default()));
+    *tour.tasks.lock().unwrap() = [false, false, true, false]
+        .map(|explosive| Waker::from(Arc::new(Fuse(drops.clone(), explosive))))
+        .into();
+    let mut group: Group<Child> = cast.children().collect();
+    poll_with(&tour.clone().into(), &mut group);
+    *tour.group.lock().unwrap() = Some(group);
+    cast.wake(0);
+    assert_eq!(drops.load(SeqCst), 0);
+
+    let mut group = tour.group.lock().unwrap().take().expect("it came back");
+    assert_eq!(panic_of(|| Task::default().poll(&mut group)), "drop of a task");
+    assert_eq!(drops.load(SeqCst), 4);
+    cast.assert_all_dropped_once();
 }

@@ -110,9 +110,10 @@ impl Ready {
     /// Takes everything. What comes next finds zero, and so a ticket.
     #[inline]
     pub(super) fn take(&self) -> Taken {
-        // Not a load first, for the case that nothing is ready: it may miss a step from zero whose
-        // ticket finds the task notified already, by an executor that does no write then. The swap
-        // either takes the step, or comes before it, and then so does the end of the notification.
+        // No load first, for the case that nothing is ready. It may miss a step from zero whose
+        // notification changed nothing, as the executor had the task notified already and writes
+        // nothing then. Either the swap takes the step; or the step acquires, through the zero of the
+        // swap, that the executor took the old notification back before this poll.
         self.swap(0)
     }
 

@@ -33,7 +33,7 @@ pub(super) struct Schedule {
     turn: Turn,
     /// The pages that follow in this round, linked by `next_in_round`.
     round: u32,
-    /// The pages with fresh children, which follow at the end of the next round.
+    /// Other pages with fresh children, which begin the next round.
     next_round: u32,
     next_round_end: u32,
     /// The pages with a free slot, except the first, linked by `next_free`: new pages at the end,
@@ -101,15 +101,13 @@ impl Schedule {
         self.others.len() as u32 + 1
     }
 
-    /// Makes room for so many children in all.
-    pub(super) fn reserve(&mut self, children: usize, slot_layout: Layout) {
-        assert!(children <= MAX_CHILDREN, "{TOO_MANY}");
+    /// Makes room for so many children in all, exactly or, as a `Vec` does, with some more.
+    pub(super) fn reserve(&mut self, children: usize, exactly: bool, slot_layout: Layout) {
+        assert!(children <= MAX_CHILDREN.max(self.capacity), "{TOO_MANY}");
         while self.capacity < children {
-            // Where children come a few at a time, pages grow as they do for one.
             let missing = children - self.capacity;
-            let slots =
-                if self.capacity == 0 { missing } else { missing.max(self.next_page(slot_layout)) };
-            self.grow(slots, slot_layout);
+            let least = if exactly { 1 } else { self.next_page(slot_layout) };
+            self.grow(missing.max(least), slot_layout);
         }
     }
 
@@ -168,7 +166,7 @@ impl Schedule {
         self.capacity += slots as usize;
     }
 
-    /// Lets a stored child be polled, in the next round for the first time.
+    /// Lets a stored child be polled: in the next round, or in this one if its page is yet to come.
     #[inline]
     pub(super) fn start(&mut self, Slot { page: number, slot }: Slot) {
         let page = self.page_mut(number);
@@ -292,7 +290,7 @@ impl Schedule {
             // SAFETY: the owner's reference keeps the page (invariant 8).
             let header = unsafe { page.header.as_ref() };
             // Ordering: Acquire pairs with the Release in `wake_by_ref`; Release lets the next
-            // `push` write the link that `begin_round` has read.
+            // `push` write the link that `add_to_round` has read.
             ready |= header.ready.swap(0, Ordering::AcqRel);
         }
         (self.turn, self.round) = (Turn::of(number, page, ready, fresh), page.next_in_round);
@@ -311,7 +309,7 @@ impl Schedule {
         self.turn.left |= 1 << slot;
     }
 
-    /// Whether children were added or started that no round has yet.
+    /// Whether there may be children that were started and that no round has yet.
     #[inline]
     pub(super) fn has_fresh(&self) -> bool {
         self.first.fresh != 0 || self.next_round != 0

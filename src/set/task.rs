@@ -5,7 +5,8 @@
 //! spin where it is found locked.
 
 use alloc::boxed::Box;
-use core::{ptr, task::Waker};
+use alloc::vec::Vec;
+use core::{iter, ptr, task::Waker};
 
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, UnsafeCell};
 pub(super) struct Task {
@@ -138,14 +139,17 @@ impl Task {
         self.spare.store(ptr::null_mut(), Ordering::Relaxed);
         // SAFETY: by the contract the cell is not shared now.
         let old = self.waker.with_mut(|cell| unsafe { core::mem::replace(&mut *cell, waker) });
-        // Foreign code runs from here on, after the last access.
-        while !spare.is_null() {
+        let spares = iter::from_fn(|| {
+            if spare.is_null() {
+                return None;
+            }
             // SAFETY: made by `Box::into_raw` in `store`, and taken off the list only here.
             let Spare { waker, next } = *unsafe { Box::from_raw(spare) };
-            drop(waker);
             spare = next;
-        }
-        drop(old);
+            Some(waker)
+        });
+        // Foreign code, after the last access. A panic in one drop does not keep the others.
+        drop((spares.collect::<Vec<_>>(), old));
     }
 }
 
