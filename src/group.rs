@@ -297,9 +297,8 @@ impl<F: Future> Group<F> {
 
     /// An empty group for children of one type, with slots for `capacity` of them.
     ///
-    /// A capacity counts slots, and is no limit. About one allocation for every 64 slots. As for
-    /// [`unboxed`](Group::unboxed), where the type is to be that of [`new`](Group::new), it must be
-    /// said: `Group::<BoxFuture<_>>::with_capacity(8)`.
+    /// A capacity counts slots, and is no limit. About one allocation for every 64 slots. To add boxed
+    /// children with `go`, name the type: `Group::<BoxFuture<_>>::with_capacity(8)`.
     ///
     /// ```
     /// let mut group = errgroup::Group::with_capacity(100);

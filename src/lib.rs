@@ -88,6 +88,41 @@
 //! # });
 //! ```
 //!
+//! Children that find more work return it, until none is left:
+//!
+//! ```
+//! // The parts of a thing, each of which may have parts of its own.
+//! async fn parts(thing: u32) -> Vec<u32> {
+//!     if thing > 1 { vec![thing / 2, thing - thing / 2] } else { Vec::new() }
+//! }
+//!
+//! # smol::block_on(async {
+//! let mut group = errgroup::Group::unboxed();
+//! group.push(parts(100));
+//! while let Some(found) = group.next().await {
+//!     group.extend(found.into_iter().map(parts));
+//! }
+//! assert_eq!(group.finished(), 199);
+//! # });
+//! ```
+//!
+//! A deadline, by a race that drops the loser, with the timer of your runtime:
+//!
+//! ```
+//! use std::{future::pending, io, time::Duration};
+//!
+//! # smol::block_on(async {
+//! let mut group = errgroup::Group::new();
+//! group.go(pending());
+//! let late = async {
+//!     smol::Timer::after(Duration::from_millis(1)).await;
+//!     Err(io::Error::from(io::ErrorKind::TimedOut))
+//! };
+//! let outcome: io::Result<()> = smol::future::or(group, late).await;
+//! assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);
+//! # });
+//! ```
+//!
 //! # Why does nothing happen until I await the group?
 //!
 //! Its children are polled when the group is polled, and not before: that is what makes it free of a

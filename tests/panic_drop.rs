@@ -21,28 +21,12 @@ fn polled_group(cast: &Cast, task: &Task) -> (Group<Child>, Vec<Key>) {
 }
 
 #[test]
-fn drop_panics_on_completion() {
-    for (n, bad) in positions() {
+fn drop_panics_as_the_child_succeeds_or_fails() {
+    for ((n, bad), end) in positions().flat_map(|at| [(at, Act::Succeed), (at, Act::Fail)]) {
         let (cast, task) = (Cast::new(n), Task::default());
         let (mut group, _) = polled_group(&cast, &task);
         cast.arm(bad);
-        cast.tell(bad, Act::Succeed);
-        cast.wake(bad);
-
-        let text = panic_of(|| task.poll(&mut group));
-        assert_eq!(text, format!("drop of child {bad}"));
-        cast.assert_all_dropped_once();
-        assert!(group.is_empty());
-    }
-}
-
-#[test]
-fn drop_panics_on_its_own_failure() {
-    for (n, bad) in positions() {
-        let (cast, task) = (Cast::new(n), Task::default());
-        let (mut group, _) = polled_group(&cast, &task);
-        cast.arm(bad);
-        cast.tell(bad, Act::Fail);
+        cast.tell(bad, end);
         cast.wake(bad);
 
         let text = panic_of(|| task.poll(&mut group));

@@ -1,7 +1,7 @@
 //! Which slot is next: to store a child in, and to poll.
 //!
 //! The owner works in rounds. A round takes all that is ready at once, and polls each child of it
-//! once; what is woken or added meanwhile waits for the next round.
+//! once, page by page; what is woken or added behind it waits for the next round.
 
 use alloc::vec::Vec;
 use core::{alloc::Layout, mem, ptr::NonNull, task::Waker};
@@ -429,7 +429,8 @@ impl Drop for Schedule {
             // SAFETY: the word is closed, and this was the last ticket (invariant 7).
             unsafe { hub.task.end(issued) }
         } else {
-            // SAFETY: a notifier has a waker's reference to a page, and there is none (invariant 8).
+            // SAFETY: a notifier has a waker's reference to a page, and there is none (invariant
+            // 8).
             unsafe { hub.task.end_unshared() }
         }
     }

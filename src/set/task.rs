@@ -4,11 +4,11 @@
 //! a state that the notifier locks and unlocks around the waker, needs two, and a refusal or a
 //! spin where it is found locked.
 
-use alloc::boxed::Box;
-use alloc::vec::Vec;
-use core::{iter, ptr, task::Waker};
+use alloc::{boxed::Box, vec::Vec};
+use core::{iter, mem, ptr, task::Waker};
 
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, UnsafeCell};
+
 pub(super) struct Task {
     /// The waker in force while `spare` is null.
     waker: UnsafeCell<Option<Waker>>,
@@ -18,6 +18,7 @@ pub(super) struct Task {
     /// were issued and adds [`ENDED`], so that whoever comes last reads exactly that.
     done: AtomicUsize,
 }
+
 struct Spare {
     waker: Waker,
     next: *mut Spare,
@@ -78,7 +79,7 @@ impl Task {
             // A notifier is inside an older waker: preempted there, or its executor polls the set
             // from within `wake`. Refusing or spinning would be a deadlock in the second case.
             // Ordering: Relaxed, only the owner stores; Release pairs with the Acquire in
-            // `in_force`, by a notifier that has yet to look.
+            // `with_waker`, by a notifier that has yet to look.
             let next = self.spare.load(Ordering::Relaxed);
             let spare = Box::into_raw(Box::new(Spare { waker, next }));
             self.spare.store(spare, Ordering::Release);
@@ -138,7 +139,7 @@ impl Task {
         let mut spare = self.spare.load(Ordering::Relaxed);
         self.spare.store(ptr::null_mut(), Ordering::Relaxed);
         // SAFETY: by the contract the cell is not shared now.
-        let old = self.waker.with_mut(|cell| unsafe { core::mem::replace(&mut *cell, waker) });
+        let old = self.waker.with_mut(|cell| unsafe { mem::replace(&mut *cell, waker) });
         let spares = iter::from_fn(|| {
             if spare.is_null() {
                 return None;

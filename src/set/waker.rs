@@ -52,8 +52,8 @@ unsafe fn wake_by_ref(byte: *const ()) {
     } else {
         // Ordering: Relaxed. The load spares the hub the wakes of a page that is ready anyway.
         page.ready.load(Ordering::Relaxed) == 0 && hub.ready.wake_lead(page.number, slot)
-        // Ordering: Release hands what the waker has seen to the owner's swap in `begin_turn`; Acquire
-        // pairs with that swap, so that the owner has read the page's link before `push` writes it.
+            // Ordering: Release hands what the waker has seen to the owner's swap in `begin_turn`;
+            // Acquire pairs with that swap: the owner read the page's link before `push` writes it.
             || page.ready.fetch_or(1 << slot, Ordering::AcqRel) == 0 && hub.ready.push(page)
     };
     if ticket {
