@@ -15,6 +15,8 @@ pub(crate) use portable_atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 #[cfg(not(errgroup_loom))]
 pub(crate) use self::cell::UnsafeCell;
+#[cfg(all(test, errgroup_loom))]
+pub(crate) use self::models::{WakeCount, model};
 
 #[cfg(not(errgroup_loom))]
 mod cell {
@@ -26,6 +28,10 @@ mod cell {
             Self(core::cell::UnsafeCell::new(value))
         }
 
+        pub(crate) fn into_inner(self) -> T {
+            self.0.into_inner()
+        }
+
         #[inline]
         pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
             f(self.0.get())
@@ -34,6 +40,40 @@ mod cell {
         #[inline]
         pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
             f(self.0.get())
+        }
+    }
+}
+
+/// What the models of the engine share.
+#[cfg(all(test, errgroup_loom))]
+mod models {
+    use alloc::{sync::Arc, task::Wake};
+    use core::sync::atomic::AtomicUsize;
+
+    /// Runs `test` in every interleaving with so many preemptions at most.
+    pub(crate) fn model(preemptions: usize, test: impl Fn() + Sync + Send + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(preemptions);
+        model.check(test);
+    }
+
+    /// A task that counts its wakes. The count is core's, not loom's: it is no part of the models.
+    #[derive(Debug)]
+    pub(crate) struct WakeCount(AtomicUsize);
+
+    impl WakeCount {
+        pub(crate) fn new() -> Arc<Self> {
+            Arc::new(Self(AtomicUsize::new(0)))
+        }
+
+        pub(crate) fn count(&self) -> usize {
+            self.0.load(super::Ordering::Relaxed)
+        }
+    }
+
+    impl Wake for WakeCount {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, super::Ordering::Relaxed);
         }
     }
 }

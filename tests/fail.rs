@@ -19,6 +19,7 @@ fn dropped_siblings(cast: &Cast, failed: usize) -> Vec<usize> {
     dropped
 }
 
+/// `try_join_all` hides the error behind a slow sibling from 31 futures on (futures-rs issue 2866).
 #[test]
 fn last_fails_at_its_first_poll() {
     for n in SIZES {

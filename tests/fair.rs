@@ -19,6 +19,7 @@ fn serve_old_among_new(cast: &Cast, task: &Task, group: &mut Group<Child>, old: 
     panic!("{:?} were polled instead of the old", cast.polled());
 }
 
+/// In FutureGroup and unicycle, new children that take the slots of finished ones go first.
 #[test]
 fn new_ready_children_do_not_starve_the_old() {
     for old in [1, 2, 31, 33, 40, 65, 100] {

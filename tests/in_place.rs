@@ -1,4 +1,5 @@
-//! A child stays where it was first polled until it is dropped there, whatever its size and alignment.
+//! A child stays where it was first polled until it is dropped there, whatever its size and alignment
+//! (futures-concurrency issue 188: children that are moved before their drop).
 
 mod kit;
 

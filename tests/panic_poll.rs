@@ -1,4 +1,5 @@
-//! A child that panics as it is polled: the panic goes on to the caller and leaves an empty group.
+//! A child that panics as it is polled: the panic goes on to the caller and leaves an empty group. After
+//! that, moro aborts, and futures-buffered, FutureGroup and unicycle are stuck for ever.
 
 mod kit;
 

@@ -57,6 +57,7 @@ impl Wake for Inline {
     }
 }
 
+/// In futures-concurrency this is a deadlock: it calls the task's waker under its lock.
 #[test]
 fn wake_polls_the_group_at_once() {
     let cast = Cast::new(3);
@@ -242,6 +243,7 @@ impl Drop for Parting {
     }
 }
 
+/// A waker that is dropped under a lock is a deadlock here (tokio issue 5429).
 #[test]
 fn task_waker_that_wakes_a_child_as_it_is_replaced() {
     let (cast, parting, task) = (Cast::new(3), Arc::new(Parting::default()), Task::default());

@@ -7,7 +7,7 @@ use super::{
     ready::{FIRST_PAGE_SLOTS, Ready},
     task::Task,
 };
-use crate::sync::{AtomicUsize, Ordering, alloc, dealloc};
+use crate::sync::{AtomicUsize, Ordering, UnsafeCell, alloc, dealloc};
 
 /// Slots that a page may have. Few under loom, so that a few children fill several pages.
 pub(super) const PAGE_SLOTS: u32 = if cfg!(errgroup_loom) { 2 } else { usize::BITS };
@@ -31,6 +31,9 @@ pub(super) struct Header {
     pub(super) hub: NonNull<Hub>,
     pub(super) number: u32,
     layout: Layout,
+    /// Read where a reference is given back, written where the page ends: this is how loom sees that
+    /// one comes before the other.
+    alive: UnsafeCell<()>,
 }
 
 /// The owner's side of a page.
@@ -130,6 +133,7 @@ impl Page {
                 hub,
                 number,
                 layout,
+                alive: UnsafeCell::new(()),
             });
             // Eight bytes at a time: half of all pages have no more.
             let table = slot_byte(header, 0).cast::<[u8; 8]>();
@@ -213,7 +217,8 @@ pub(super) unsafe fn retain(header: NonNull<Header>) {
 #[inline]
 pub(super) unsafe fn release(header: NonNull<Header>) {
     // SAFETY: the caller's reference keeps the page.
-    let refs = unsafe { &header.as_ref().refs };
+    let Header { refs, alive, .. } = unsafe { header.as_ref() };
+    alive.with(|_| ());
     // Ordering: Acquire pairs with the Release below: no access to the page comes after its end.
     // The load comes first for the group that nobody else has a waker of: it does no atomic
     // read-modify-write at all. It is a load again after the last release, not a fence, because
@@ -237,7 +242,8 @@ unsafe fn free(header: NonNull<Header>) {
     // SAFETY: nobody else uses the page. The hub lies right before the first header, which is
     // found from there (invariant 8) and still has the reference that is given back here.
     unsafe {
-        let Header { hub, number, layout, .. } = header.read();
+        let Header { hub, number, layout, alive, .. } = header.read();
+        alive.with_mut(|_| ());
         if number == 0 {
             hub.drop_in_place();
             dealloc(hub.as_ptr().cast(), layout);

@@ -446,3 +446,151 @@ impl Drop for Exit<'_> {
         unsafe { page::release(self.0.first.header) }
     }
 }
+
+#[cfg(all(test, errgroup_loom))]
+mod races {
+    use alloc::sync::Arc;
+    use core::iter;
+
+    use loom::{
+        sync::{
+            Arc as Shared,
+            atomic::{AtomicBool, AtomicUsize},
+        },
+        thread,
+    };
+
+    use super::*;
+    use crate::{
+        set::waker,
+        sync::{WakeCount, model},
+    };
+
+    /// Five running children, all polled once, in three pages: one in the first, two in each other.
+    struct Owner {
+        schedule: Schedule,
+        /// Set before the wake of the child, and handed over by it.
+        flags: [[Shared<AtomicBool>; 2]; 3],
+    }
+
+    impl Owner {
+        fn new() -> Self {
+            let mut schedule = Schedule::new();
+            for _ in 0..5 {
+                let slot = schedule.claim(Layout::new::<()>());
+                schedule.start(slot);
+            }
+            schedule.begin_round();
+            assert_eq!(iter::from_fn(|| schedule.next()).count(), 5);
+            Self { schedule, flags: Default::default() }
+        }
+
+        fn wake(&self, (page, slot): (u32, u32)) -> impl FnOnce() + use<> {
+            let header = self.schedule.page(page).header;
+            // SAFETY: the page has the slot; only the clone outlives this.
+            let waker = Waker::clone(&*unsafe { waker::of_slot(header, slot) });
+            let flag = self.flags[page as usize][slot as usize].clone();
+            move || {
+                flag.store(true, Ordering::Relaxed);
+                waker.wake();
+            }
+        }
+
+        /// The children of the next round.
+        fn round(&mut self) -> Vec<(u32, u32)> {
+            self.schedule.begin_round();
+            self.turns()
+        }
+
+        /// The children of a round that has begun.
+        fn turns(&mut self) -> Vec<(u32, u32)> {
+            let turns = iter::from_fn(|| self.schedule.next());
+            let turns = turns.map(|Slot { page, slot }| {
+                let flag = &self.flags[page as usize][slot as usize];
+                assert!(flag.load(Ordering::Relaxed), "a wake hands over what came before it");
+                (page, slot)
+            });
+            turns.collect()
+        }
+    }
+
+    /// The children are woken on threads, while the owner does as it is told. Each must have its turn
+    /// once, and each ticket must have been used and counted once.
+    fn race(
+        preemptions: usize,
+        woken: &'static [(u32, u32)],
+        rounds: fn(&mut Owner, &Waker) -> Vec<(u32, u32)>,
+    ) {
+        model(preemptions, move || {
+            let mut owner = Owner::new();
+            let wakes = [WakeCount::new(), WakeCount::new()];
+            let tasks = wakes.clone().map(Waker::from);
+            assert!(!owner.schedule.arm(&tasks[0]));
+            let mut ends = woken.iter().map(|child| owner.wake(*child));
+            let threads = [(); 2].map(|()| thread::spawn(ends.next().unwrap()));
+            ends.for_each(|end| end());
+            let mut turns = rounds(&mut owner, &tasks[1]);
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            turns.extend(owner.round());
+
+            turns.sort_unstable();
+            assert_eq!(turns, woken);
+            let used = wakes.iter().map(|wakes| wakes.count()).sum::<usize>();
+            assert_eq!(used, owner.schedule.issued);
+            drop((owner, tasks));
+            assert!(wakes.iter().all(|wakes| Arc::strong_count(wakes) == 1), "a waker is kept");
+        });
+    }
+
+    /// Two children of one page, of two pages, and of the first and another.
+    const WOKEN: [&[(u32, u32)]; 3] = [&[(1, 0), (1, 1)], &[(1, 0), (2, 0)], &[(0, 0), (1, 0)]];
+
+    #[test]
+    fn wakes_while_rounds_begin_have_one_turn_each() {
+        for woken in WOKEN {
+            race(3, woken, |owner, _| owner.round());
+        }
+    }
+
+    #[test]
+    fn wakes_while_the_lead_is_taken_have_one_turn_each() {
+        race(3, &[(1, 0), (1, 1), (2, 0)], |owner, _| owner.round());
+    }
+
+    #[test]
+    fn wakes_while_the_task_changes_have_one_turn_each() {
+        for woken in WOKEN {
+            race(2, woken, |owner, task| {
+                owner.schedule.arm(task);
+                owner.turns()
+            });
+        }
+    }
+
+    #[test]
+    fn wakes_while_the_owner_exits_let_go_of_the_task() {
+        for woken in WOKEN {
+            model(2, move || {
+                let mut owner = Owner::new();
+                let wakes = WakeCount::new();
+                assert!(!owner.schedule.arm(&wakes.clone().into()));
+                // Looked at before the exit, so that loom also tries an exit after whole wakes. By
+                // itself it does not, as it compares no load with the load in `release`.
+                let over = Shared::new(AtomicUsize::new(0));
+                let ends = woken.iter().map(|child| (owner.wake(*child), over.clone()));
+                let threads = ends.map(|(wake, over)| {
+                    thread::spawn(move || {
+                        wake();
+                        over.fetch_add(1, Ordering::Relaxed);
+                    })
+                });
+                let threads: Vec<_> = threads.collect();
+                over.load(Ordering::Relaxed);
+                drop(owner);
+                threads.into_iter().for_each(|thread| thread.join().unwrap());
+                assert!(wakes.count() <= 1);
+                assert_eq!(Arc::strong_count(&wakes), 1, "a waker is kept");
+            });
+        }
+    }
+}

@@ -20,7 +20,7 @@ pub(super) struct Task {
 }
 
 struct Spare {
-    waker: Waker,
+    waker: UnsafeCell<Waker>,
     next: *mut Spare,
 }
 
@@ -81,7 +81,7 @@ impl Task {
             // Ordering: Relaxed, only the owner stores; Release pairs with the Acquire in
             // `with_waker`, by a notifier that has yet to look.
             let next = self.spare.load(Ordering::Relaxed);
-            let spare = Box::into_raw(Box::new(Spare { waker, next }));
+            let spare = Box::into_raw(Box::new(Spare { waker: UnsafeCell::new(waker), next }));
             self.spare.store(spare, Ordering::Release);
         }
     }
@@ -127,7 +127,7 @@ impl Task {
             self.waker.with(|waker| look(unsafe { (*waker).as_ref() }))
         } else {
             // SAFETY: a spare lives until `replace`, as above.
-            look(Some(unsafe { &(*spare).waker }))
+            unsafe { &*spare }.waker.with(|waker| look(Some(unsafe { &*waker })))
         }
     }
 
@@ -147,7 +147,7 @@ impl Task {
             // SAFETY: made by `Box::into_raw` in `store`, and taken off the list only here.
             let Spare { waker, next } = *unsafe { Box::from_raw(spare) };
             spare = next;
-            Some(waker)
+            Some(waker.into_inner())
         });
         // Foreign code, after the last access. A panic in one drop does not keep the others.
         drop((spares.collect::<Vec<_>>(), old));
@@ -162,5 +162,56 @@ impl Drop for Notifying<'_> {
             // SAFETY: the owner is gone and every other ticket is done (invariant 7).
             unsafe { self.0.replace(None) }
         }
+    }
+}
+
+#[cfg(all(test, errgroup_loom))]
+mod races {
+    use alloc::sync::Arc;
+
+    use loom::{sync::Arc as Shared, thread};
+
+    use super::*;
+    use crate::sync::{WakeCount, model};
+
+    // SAFETY: as in a set, which is what these tests stand for (invariant 7).
+    unsafe impl Send for Task {}
+    // SAFETY: as above.
+    unsafe impl Sync for Task {}
+
+    /// Two notifiers use their tickets while the owner does as it is told, with the wakers of the
+    /// tasks that may be stored. In the end no waker is kept.
+    fn race(owner: fn(&Task, [Waker; 2])) {
+        model(5, move || {
+            let wakes = [WakeCount::new(), WakeCount::new(), WakeCount::new()];
+            let [first, rest @ ..] = wakes.clone().map(Waker::from);
+            let task = Shared::new(Task::new());
+            // SAFETY: this is the owner, and no ticket was given out.
+            unsafe { task.store(first, 0) }
+            let notifiers = [(); 2].map(|()| {
+                let task = task.clone();
+                // SAFETY: one of the two tickets that the owner counts below.
+                thread::spawn(move || unsafe { task.notify() })
+            });
+            owner(&task, rest);
+            notifiers.into_iter().for_each(|notifier| notifier.join().unwrap());
+            assert_eq!(wakes.iter().map(|wakes| wakes.count()).sum::<usize>(), 2);
+            assert!(wakes.iter().all(|wakes| Arc::strong_count(wakes) == 1), "a waker is kept");
+        });
+    }
+
+    #[test]
+    fn task_ends_while_it_is_notified() {
+        // SAFETY: two tickets were given out.
+        race(|task, _| unsafe { task.end(2) });
+    }
+
+    #[test]
+    fn task_changes_twice_and_ends_while_it_is_notified() {
+        // SAFETY: two tickets were given out.
+        race(|task, wakers| unsafe {
+            wakers.into_iter().for_each(|waker| task.store(waker, 2));
+            task.end(2);
+        });
     }
 }

@@ -79,3 +79,33 @@ impl Drop for Reference {
         }
     }
 }
+
+#[cfg(all(test, errgroup_loom))]
+mod races {
+    use core::alloc::Layout;
+
+    use loom::thread;
+
+    use super::{super::page::Page, *};
+    use crate::sync::model;
+
+    /// That each page is freed once, after every access, is for loom to see.
+    #[test]
+    fn references_are_given_back_in_any_order() {
+        model(5, || {
+            let first = Page::first(1, Layout::new::<()>());
+            // SAFETY: the first page is there.
+            let second = unsafe { Page::another(first.header, 1, 1, Layout::new::<()>()) };
+            let clones = [first.header, second.header].map(|page| {
+                // SAFETY: the page has one slot, and the clone keeps it.
+                let waker = Waker::clone(&*unsafe { of_slot(page, 0) });
+                thread::spawn(move || drop(waker.clone()))
+            });
+            for page in [first, second] {
+                // SAFETY: the owner's reference.
+                unsafe { page::release(page.header) }
+            }
+            clones.into_iter().for_each(|clone| clone.join().unwrap());
+        });
+    }
+}
