@@ -103,8 +103,8 @@ impl Ready {
     #[inline]
     pub(super) fn is_woken(&self, page: u32, slot: u32) -> bool {
         // Ordering: Relaxed, a hint for fairness only.
-        let word = self.0.load(Ordering::Relaxed);
-        if page == 0 { word & 1 << slot != 0 } else { word >> LEAD == lead(page, slot) >> LEAD }
+        let word = Taken(self.0.load(Ordering::Relaxed));
+        if page == 0 { word.slots() & 1 << slot != 0 } else { word.lead() == Some((page, slot)) }
     }
 
     /// Takes everything. What comes next finds zero, and so a ticket.
