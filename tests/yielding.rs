@@ -41,6 +41,18 @@ fn one_child_that_wakes_itself_does_not_hold_the_executor() {
 }
 
 #[test]
+fn children_that_wait_are_not_taken_for_some_that_wake_themselves() {
+    for waiting in [1, 8, 16, 100, MANY] {
+        let n = waiting + SELF_WAKES - 1;
+        let (cast, task) = (Cast::new(n), Task::default());
+        (waiting..n).for_each(|id| cast.tell(id, Act::Yield(usize::MAX)));
+        let mut group: Group<Child> = cast.children().collect();
+        assert!(task.poll(&mut group).is_pending());
+        assert_eq!(cast.polled()[..n], Vec::from_iter(0..n));
+    }
+}
+
+#[test]
 fn first_poll_reaches_every_child_once() {
     let (cast, task) = (Cast::new(MANY), Task::default());
     let mut group: Group<Child> = cast.children().collect();
