@@ -4,11 +4,12 @@ mod kit;
 
 use std::cell::Cell;
 use std::future::Future;
+use std::iter;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use errgroup::Group;
-use kit::Task;
+use kit::{Task, panic_of};
 
 const MILLION: usize = 1_000_000;
 
@@ -57,4 +58,34 @@ fn million_waiting_children_are_dropped() {
     assert_eq!((group.len(), drops.get()), (MILLION, 0));
     drop(group);
     assert_eq!(drops.get(), MILLION);
+}
+
+#[test]
+fn capacity_for_too_many_is_refused() {
+    let drops = Cell::new(0);
+    let children = if usize::BITS == 32 { 1 << 21 } else { 1 << 30 };
+    let text = panic_of(|| Group::<Small<'_>>::with_capacity(children));
+    assert_eq!(text, "too many children in one group");
+    let mut group = Group::<Small<'_>>::unboxed();
+    group.push(Small { drops: &drops, ready: false });
+    let text = panic_of(|| group.extend(iter::repeat_with(|| panic!("asked for")).take(children)));
+    assert_eq!(text, "too many children in one group");
+    assert_eq!(group.len(), 1);
+}
+
+/// On 64 bits they would not fit into most memories.
+#[test]
+#[cfg(target_pointer_width = "32")]
+fn child_too_many_is_refused_and_the_others_complete() {
+    let (drops, task) = (Cell::new(0), Task::default());
+    let mut group = million(&drops, true);
+    let text = panic_of(|| {
+        while group.len() < 1 << 21 {
+            group.push(Small { drops: &drops, ready: true });
+        }
+    });
+    assert_eq!((text.as_str(), drops.get()), ("too many children in one group", 1));
+    let children = group.len();
+    assert_eq!(task.poll_while_woken(&mut group), Poll::Ready(Ok(())));
+    assert_eq!((group.finished(), drops.get()), (children, children + 1));
 }
