@@ -37,6 +37,19 @@ fn three_children_are_one() {
     assert_eq!(info.count_current, 0, "the page is not freed");
 }
 
+/// The children whose `push` allocates.
+fn pages<T: Clone>(value: T) -> Vec<usize> {
+    let mut group = Group::unboxed();
+    let allocates = |_: &usize| measure(|| _ = group.push(ready(value.clone()))).count_total > 0;
+    (0..60).filter(allocates).collect()
+}
+
+#[test]
+fn pages_begin_with_fewer_slots_for_large_children_and_double() {
+    assert_eq!(pages([0_u64; 6]), [0, 8, 24, 56]);
+    assert_eq!(pages([0_u64; 7]), [0, 4, 12, 28]);
+}
+
 #[test]
 fn three_boxed_children_are_three_more() {
     let info = measure(|| {
@@ -133,6 +146,14 @@ fn capacity_is_not_much_more() {
         let child = size_of::<Ready<[u64; 128]>>() + 16;
         let bytes = info.bytes_total as usize;
         assert!(bytes <= capacity * child + 4_096, "{bytes} bytes for {capacity}");
+    }
+}
+
+#[test]
+fn small_capacity_is_one() {
+    for capacity in [1, 3, 8] {
+        let info = measure(|| drop(black_box(Group::<Ready<()>>::with_capacity(capacity))));
+        assert_eq!(info.count_total, 1);
     }
 }
 
