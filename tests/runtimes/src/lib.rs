@@ -9,7 +9,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use scenarios::*;
-pub use watch::{start, within_time_limit};
+#[cfg(target_os = "linux")]
+pub use watch::probe_io_uring;
+pub use watch::{skip, within_time_limit};
 
 /// The timers and sockets of a runtime.
 ///
@@ -35,7 +37,7 @@ pub trait Runtime {
     async fn receive(stream: &mut Self::Stream) -> io::Result<u64>;
 }
 
-/// What a scenario returns, so that a test cannot end before its scenario.
+/// What a scenario returns, so that a test cannot end before its scenario, or say nothing of a skip.
 #[must_use]
 pub struct Ended;
 

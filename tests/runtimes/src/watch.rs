@@ -1,10 +1,13 @@
 //! What keeps a run honest: a lost wake ends it, and a runtime that is left out is named.
 
+use std::fmt::Display;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Once, mpsc};
 use std::time::Duration;
 use std::{env, process, thread};
+
+use crate::Ended;
 
 /// Hundreds of times what the slowest scenario takes on an idle machine.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -26,38 +29,39 @@ pub fn within_time_limit<T>(test: &str, run: impl FnOnce() -> T) -> T {
     output
 }
 
-/// Gives a runtime that has started. If the kernel refuses it, `None`, which is said once, and noted in
-/// the file that `$SKIPPED` names.
+/// Tries to start io_uring, and gives the error if the kernel refuses it.
+///
+/// Apart from the runtimes, of which glommio panics then.
 ///
 /// # Panics
 ///
-/// If it fails to start for another reason, or after it once did.
-pub fn start<T>(runtime: &str, started: io::Result<T>) -> Option<T> {
-    // For the whole process, as each test file has one runtime that may be refused.
-    static REFUSED: OnceLock<bool> = OnceLock::new();
-    let error = match started {
-        Ok(started) => {
-            REFUSED.get_or_init(|| false);
-            return Some(started);
-        }
-        Err(error) => error,
-    };
-    let refused = REFUSED.get_or_init(|| {
-        use io::ErrorKind::{OutOfMemory, PermissionDenied, Unsupported};
+/// If it does not start for another reason.
+#[cfg(target_os = "linux")]
+pub fn probe_io_uring() -> io::Result<()> {
+    use io::ErrorKind::{OutOfMemory, PermissionDenied, Unsupported};
+    match io_uring::IoUring::new(8) {
+        Ok(_) => Ok(()),
         // Too little memory may be locked; forbidden; not built into the kernel.
-        if !matches!(error.kind(), OutOfMemory | PermissionDenied | Unsupported) {
-            return false;
+        Err(error) if matches!(error.kind(), OutOfMemory | PermissionDenied | Unsupported) => {
+            Err(error)
         }
-        let line = format!("skipped: {runtime}, which the kernel refuses: {error}");
+        Err(error) => panic!("io_uring does not start: {error}"),
+    }
+}
+
+/// Says that a runtime cannot start on this machine, and notes it in the file that `$SKIPPED` names:
+/// once, as each test file has one such runtime.
+pub fn skip(runtime: &str, error: impl Display) -> Ended {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        let line = format!("skipped: {runtime}, which cannot start here: {error}");
         say(&line);
         if let Some(path) = env::var_os("SKIPPED") {
             let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
             writeln!(file, "{line}").unwrap();
         }
-        true
     });
-    assert!(refused, "{runtime} does not start: {error}");
-    None
+    Ended
 }
 
 /// Past the test harness, which keeps what is printed with the macros until a test fails.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use compio::io::{AsyncReadExt, AsyncWriteExt};
 use compio::net::{TcpListener, TcpStream};
 use compio::runtime::{Runtime, spawn};
-use errgroup_runtimes::{Ended, scenarios, start};
+use errgroup_runtimes::{Ended, probe_io_uring, scenarios, skip};
 
 struct Compio;
 
@@ -44,7 +44,10 @@ impl errgroup_runtimes::Runtime for Compio {
 }
 
 fn block_on(scenario: impl Future<Output = Ended>) -> Ended {
-    start("compio", Runtime::new()).map_or(Ended, |runtime| runtime.block_on(scenario))
+    match probe_io_uring() {
+        Ok(()) => Runtime::new().unwrap().block_on(scenario),
+        Err(error) => skip("compio", error),
+    }
 }
 
 mod block_on {

@@ -5,10 +5,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use errgroup_runtimes::{Ended, Runtime, scenarios, start};
+use errgroup_runtimes::{Ended, Runtime, probe_io_uring, scenarios, skip};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use glommio::net::{TcpListener, TcpStream};
-use glommio::{GlommioError, LocalExecutorBuilder, ReactorErrorKind, spawn_local, timer};
+use glommio::{LocalExecutorBuilder, spawn_local, timer};
 
 struct Glommio;
 
@@ -46,13 +46,14 @@ impl Runtime for Glommio {
 }
 
 fn run(scenario: impl Future<Output = Ended>) -> Ended {
-    let executor = LocalExecutorBuilder::default().make().map_err(|error| match error {
-        GlommioError::ReactorError(ReactorErrorKind::MemLockLimit(..)) => {
-            io::Error::new(io::ErrorKind::OutOfMemory, error.to_string())
-        }
-        error => error.into(),
-    });
-    start("glommio", executor).map_or(Ended, |executor| executor.run(scenario))
+    if let Err(error) = probe_io_uring() {
+        return skip("glommio", error);
+    }
+    match LocalExecutorBuilder::default().make() {
+        // It insists on 512 KiB that it may lock in memory.
+        Err(error) if error.to_string().contains("MemLockLimit") => skip("glommio", error),
+        executor => executor.unwrap().run(scenario),
+    }
 }
 
 mod run {

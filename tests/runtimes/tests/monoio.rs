@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use errgroup_runtimes::{Ended, Runtime, scenarios, start};
+use errgroup_runtimes::{Ended, Runtime, probe_io_uring, scenarios, skip};
 use monoio::io::{AsyncReadRentExt, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream};
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
@@ -45,8 +45,10 @@ impl Runtime for Monoio {
 }
 
 fn block_on(scenario: impl Future<Output = Ended>) -> Ended {
-    let runtime = RuntimeBuilder::<IoUringDriver>::new().enable_timer().build();
-    start("monoio on io_uring", runtime).map_or(Ended, |mut runtime| runtime.block_on(scenario))
+    if let Err(error) = probe_io_uring() {
+        return skip("monoio on io_uring", error);
+    }
+    RuntimeBuilder::<IoUringDriver>::new().enable_timer().build().unwrap().block_on(scenario)
 }
 
 mod block_on {
