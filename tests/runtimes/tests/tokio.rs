@@ -139,8 +139,9 @@ fn children_that_wait_for_one_mutex_are_polled_in_turn() {
     });
 }
 
-/// All are ready, and wake themselves and wait when the budget has run out (futures-rs issue 2526): so
-/// it is on the thread of `block_on`, outside of the scheduler, which would wake them later.
+/// All are ready, and once the budget has run out they wake themselves and wait (futures-rs issue 2526):
+/// so it is on the thread of `block_on`, outside of the scheduler. Inside, tokio wakes them after the
+/// poll of the group, which cannot tell that from any other wake, and polls them all.
 #[test]
 fn children_that_wait_for_budget_are_not_all_polled_to_hear_it() {
     within_time_limit("children_that_wait_for_budget_are_not_all_polled_to_hear_it", || {
