@@ -137,7 +137,6 @@ impl<F> Set<F> {
     /// Lets a child be polled, if it is there. It is not running.
     pub(crate) fn start(&mut self, slot: Slot, index: u64) {
         if self.contains(slot, index) {
-            debug_assert!(!self.schedule.is_running(slot));
             self.schedule.start(slot);
             self.running += 1;
         }

@@ -225,6 +225,38 @@ fn limit_after_a_poll_queues_whom_it_did_not_reach() {
 }
 
 #[test]
+fn limit_after_a_poll_holds_back_whom_it_did_not_reach() {
+    for n in [2, 8, 9, 33, 100] {
+        let (cast, task) = (Cast::new(n), Task::default());
+        cast.tell(0, Act::Succeed);
+        let mut group: Group<Child> = cast.children().collect();
+        assert!(task.poll(&mut group.next()).is_ready());
+        let mut group = group.with_limit(1);
+        assert!(task.poll_while_woken(&mut group).is_pending());
+        assert_eq!(cast.polled(), [0, 1]);
+    }
+}
+
+#[test]
+fn limit_after_a_poll_leaves_those_running_that_wait_or_were_woken() {
+    for n in [2, 8, 9, 33, 100] {
+        let (cast, task) = (Cast::new(n + 1), Task::default());
+        let mut group: Group<Child> = (0..n).map(|id| cast.child(id)).collect();
+        assert!(task.poll(&mut group).is_pending());
+        cast.tell(0, Act::Succeed);
+        (0..n).step_by(2).for_each(|id| cast.wake(id));
+        assert!(task.poll(&mut group.next()).is_ready());
+        group.push(cast.child(n));
+        cast.polled();
+
+        let mut group = group.with_limit(1);
+        assert_eq!((group.running(), group.queued()), (n - 1, 1));
+        assert!(task.poll_while_woken(&mut group).is_pending());
+        assert_eq!(cast.polled(), Vec::from_iter((2..n).step_by(2)));
+    }
+}
+
+#[test]
 fn limit_of_a_used_group_keeps_the_order_of_adding() {
     let (cast, task) = (Cast::new(9), Task::default());
     let mut group = Group::unboxed().with_limit(2);

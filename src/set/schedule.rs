@@ -170,6 +170,7 @@ impl Schedule {
     #[inline]
     pub(super) fn start(&mut self, Slot { page: number, slot }: Slot) {
         let page = self.page_mut(number);
+        debug_assert_eq!(page.running & 1 << slot, 0);
         page.running |= 1 << slot;
         page.fresh |= 1 << slot;
         if number != 0 && !page.in_round {
@@ -189,7 +190,7 @@ impl Schedule {
     pub(super) fn first_fresh(&self, page: u32) -> Option<Slot> {
         (page..self.pages()).find_map(|page| {
             let in_turn = if self.turn.page == page { self.turn.fresh & self.turn.left } else { 0 };
-            let fresh = (self.page(page).fresh | in_turn) & self.page(page).running;
+            let fresh = self.page(page).fresh | in_turn;
             (fresh != 0).then(|| Slot { page, slot: fresh.trailing_zeros() })
         })
     }
@@ -206,11 +207,6 @@ impl Schedule {
     pub(super) fn is_stored(&self, Slot { page, slot }: Slot) -> bool {
         // The slot may be that of a key from another set.
         page < self.pages() && self.page(page).stored & 1 << slot != 0
-    }
-
-    #[inline]
-    pub(super) fn is_running(&self, Slot { page, slot }: Slot) -> bool {
-        self.page(page).running & 1 << slot != 0
     }
 
     /// Marks slots of a page, by their bits, as free again, and gives those that had a child and
