@@ -167,6 +167,15 @@ fn capacity_that_cannot_be_is_refused_before_it_allocates() {
 }
 
 #[test]
+fn room_that_was_made_is_used_also_after_a_removal() {
+    let mut group = Group::with_capacity(100);
+    let keys: Vec<_> = (0..100).map(|n| group.push(ready(n))).collect();
+    assert!(group.remove(keys[20]));
+    let info = measure(|| group.extend((0..33).map(ready)));
+    assert_eq!(info.count_total, 1);
+}
+
+#[test]
 fn queue_does_not_keep_the_removed() {
     let mut group = Group::unboxed().with_limit(1);
     group.push(ready(0));

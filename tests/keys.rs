@@ -61,6 +61,26 @@ fn remove_of_a_woken_child_leaves_nothing_to_poll() {
 }
 
 #[test]
+fn remove_of_a_child_leaves_the_wakes_of_others() {
+    let n = 100;
+    for (woken, removed) in [(1, 2), (20, 21), (20, 60), (99, 98)] {
+        let (cast, task) = (Cast::new(n), Task::default());
+        let mut group = Group::unboxed();
+        let keys: Vec<_> = cast.children().map(|child| group.push(child)).collect();
+        assert!(task.poll(&mut group).is_pending());
+        cast.tell(0, Act::Succeed);
+        cast.wake(woken);
+        cast.wake(0);
+        // The first is done, and the round that has both is not over.
+        assert!(task.poll(&mut group.next()).is_ready());
+        assert!(group.remove(keys[removed]));
+        cast.polled();
+        assert!(task.poll_while_woken(&mut group).is_pending());
+        assert_eq!(cast.polled(), [woken]);
+    }
+}
+
+#[test]
 fn remove_of_a_running_child_starts_a_queued_one_at_the_next_poll() {
     let (cast, task) = (Cast::new(4), Task::default());
     let mut group = Group::unboxed().with_limit(2);
