@@ -12,8 +12,8 @@ use super::{
 };
 use crate::sync::Ordering;
 
-/// What a set can hold at least, where its pages have as many slots as they may.
-const MAX_CHILDREN: usize = (MAX_PAGES - 8) * PAGE_SLOTS as usize;
+/// More than a set can ever hold: so much is refused before it allocates.
+const MAX_CHILDREN: usize = MAX_PAGES * PAGE_SLOTS as usize;
 const TOO_MANY: &str = "too many children in one group";
 
 /// A slot of the set: the number of its page, and its own within the page.
@@ -103,7 +103,7 @@ impl Schedule {
 
     /// Makes room for so many children in all, exactly or, as a `Vec` does, with some more.
     pub(super) fn reserve(&mut self, children: usize, exactly: bool, slot_layout: Layout) {
-        assert!(children <= MAX_CHILDREN.max(self.capacity), "{TOO_MANY}");
+        assert!(children <= MAX_CHILDREN, "{TOO_MANY}");
         while self.capacity < children {
             let missing = children - self.capacity;
             let least = if exactly { 1 } else { self.next_page(slot_layout) };
