@@ -237,7 +237,7 @@ impl<F: Future> Set<F> {
             if self.running == 0 {
                 return Poll::Ready(None);
             }
-            if !looked || self.schedule.has_fresh() {
+            if !looked {
                 self.schedule.begin_round();
                 looked = true;
             } else if self.schedule.is_armed_for(cx.waker()) || !self.schedule.arm(cx.waker()) {

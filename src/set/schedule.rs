@@ -305,12 +305,6 @@ impl Schedule {
         self.turn.left |= 1 << slot;
     }
 
-    /// Whether there may be children that were started and that no round has yet.
-    #[inline]
-    pub(super) fn has_fresh(&self) -> bool {
-        self.first.fresh != 0 || self.next_round != 0
-    }
-
     /// Takes all that is ready, when the last round is over.
     #[inline]
     pub(super) fn begin_round(&mut self) {
@@ -515,13 +509,16 @@ mod races {
     fn race(
         preemptions: usize,
         woken: &'static [(u32, u32)],
+        armed: bool,
         rounds: fn(&mut Owner, &Waker) -> Vec<(u32, u32)>,
     ) {
         model(preemptions, move || {
             let mut owner = Owner::new();
             let wakes = [WakeCount::new(), WakeCount::new()];
             let tasks = wakes.clone().map(Waker::from);
-            assert!(!owner.schedule.arm(&tasks[0]));
+            if armed {
+                assert!(!owner.schedule.arm(&tasks[0]));
+            }
             let mut ends = woken.iter().map(|child| owner.wake(*child));
             let threads = [(); 2].map(|()| thread::spawn(ends.next().unwrap()));
             ends.for_each(|end| end());
@@ -544,19 +541,31 @@ mod races {
     #[test]
     fn wakes_while_rounds_begin_have_one_turn_each() {
         for woken in WOKEN {
-            race(3, woken, |owner, _| owner.round());
+            race(3, woken, true, |owner, _| owner.round());
         }
     }
 
     #[test]
     fn wakes_while_the_lead_is_taken_have_one_turn_each() {
-        race(3, &[(1, 0), (1, 1), (2, 0)], |owner, _| owner.round());
+        race(3, &[(1, 0), (1, 1), (2, 0)], true, |owner, _| owner.round());
+    }
+
+    #[test]
+    fn wakes_while_the_first_task_is_stored_have_one_turn_each() {
+        for woken in WOKEN {
+            race(2, woken, false, |owner, task| {
+                let mut turns = owner.round();
+                owner.schedule.arm(task);
+                turns.extend(owner.turns());
+                turns
+            });
+        }
     }
 
     #[test]
     fn wakes_while_the_task_changes_have_one_turn_each() {
         for woken in WOKEN {
-            race(2, woken, |owner, task| {
+            race(2, woken, true, |owner, task| {
                 owner.schedule.arm(task);
                 owner.turns()
             });
