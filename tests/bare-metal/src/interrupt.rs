@@ -1,11 +1,11 @@
-//! The interrupts: a line of wakers, whose first is woken by the handler of the timer.
+//! The interrupts: a line of wakers, which the handlers wake from its head.
 //!
-//! The timer goes off once, after it was armed by the poll of a child that waits in the line. So an
-//! interrupt always has a poll as its cause, and where the chip is about to sleep with the timer
-//! off, a wake was lost: nobody need wait for it in vain.
+//! The timer goes off once, after a child that waits in the line was polled. So an interrupt always
+//! has a cause, and where the chip is about to sleep with the timer off, a wake was lost: nobody need
+//! wait for it in vain.
 //!
-//! Each interrupt comes one tick later after its cause than the one before, until one finds the
-//! chip asleep; then they begin anew. So they come between any two instructions in between.
+//! Each time it goes off one tick later after its cause than the time before, until that finds the chip
+//! asleep; then they begin anew. So interrupts come between any two instructions on the way to sleep.
 
 use alloc::collections::VecDeque;
 use core::{
@@ -16,8 +16,8 @@ use core::{
 };
 
 use cortex_m::{
-    asm,
-    peripheral::{SCB, SYST, syst::SystClkSource},
+    Peripherals, asm,
+    peripheral::{SCB, SYST, scb::SystemHandler, syst::SystClkSource},
 };
 use cortex_m_rt::exception;
 use critical_section::{CriticalSection, Mutex};
@@ -31,62 +31,57 @@ pub struct Interrupted {
     place: Option<u32>,
 }
 
+/// Whom the timer wakes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The first in line.
+    One,
+    /// All that are in line. Only [`arm`] and [`arm_both`] set the timer off.
+    All,
+}
+
 /// What the interrupts have done.
 #[derive(Clone, Copy, Default)]
 pub struct Counts {
     /// Wakers that were woken.
     pub wakes: u32,
-    /// Interrupts of the timer that found the chip at work.
+    /// Times that the timer went off and found the chip at work.
     pub awake: u32,
-    /// Those of them that found it waking a child in the lower interrupt.
+    /// Those of them that found it in the handler of the lower interrupt.
     pub nested: u32,
-    /// Interrupts of the timer that found the chip asleep.
+    /// Times that the timer went off and found the chip asleep.
     pub asleep: u32,
 }
 
 struct Line {
-    timer: SYST,
-    is_armed: bool,
-    is_asleep: bool,
-    /// Whether the lower interrupt is waking a child.
-    is_waking: bool,
-    delay: u32,
     wakers: VecDeque<Waker>,
     mode: Mode,
+    timer: SYST,
+    delay: u32,
+    is_armed: bool,
+    is_asleep: bool,
+    is_in_lower: bool,
     counts: Counts,
-}
-
-/// Which wakers the interrupts take from the head of the line.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// That of the timer takes one.
-    One,
-    /// One more comes at once, below the timer, which can interrupt it. Each takes one.
-    Two,
-    /// That of the timer takes all, and only [`arm`] arms it.
-    All,
 }
 
 static LINE: Mutex<RefCell<Option<Line>>> = Mutex::new(RefCell::new(None));
 
-/// To be called once, before all else here, with room for so many wakers.
-pub fn init(mut peripherals: cortex_m::Peripherals, wakers: usize) {
-    // The chip of the microbit has no other clock for its timer.
+/// To be called once, before all else here, with the length of the line.
+pub fn init(mut peripherals: Peripherals, room: usize) {
+    // Not every chip has another clock for its timer.
     peripherals.SYST.set_clock_source(SystClkSource::Core);
-    assert_fine(&mut peripherals.SYST);
+    assert_ticks(&mut peripherals.SYST);
     peripherals.SYST.enable_interrupt();
     // SAFETY: no lock here relies on priorities: critical sections mask all interrupts.
-    unsafe {
-        peripherals.SCB.set_priority(cortex_m::peripheral::scb::SystemHandler::PendSV, u8::MAX);
-    }
+    unsafe { peripherals.SCB.set_priority(SystemHandler::PendSV, u8::MAX) };
     let line = Line {
+        wakers: VecDeque::with_capacity(room),
+        mode: Mode::One,
         timer: peripherals.SYST,
+        delay: 0,
         is_armed: false,
         is_asleep: false,
-        is_waking: false,
-        delay: 0,
-        wakers: VecDeque::with_capacity(wakers),
-        mode: Mode::One,
+        is_in_lower: false,
         counts: Counts::default(),
     };
     critical_section::with(|cs| LINE.replace(cs, Some(line)));
@@ -100,22 +95,36 @@ pub fn counts() -> Counts {
     with_line(|line| line.counts)
 }
 
-/// The number of wakers that the line has room for.
+/// The length of the line.
 pub fn room() -> usize {
     with_line(|line| line.wakers.capacity())
 }
 
-/// The number of wakers in the line.
+/// The number of wakers in line.
 pub fn waiting() -> usize {
     with_line(|line| line.wakers.len())
 }
 
-/// Arms the timer if a waker waits in the line.
+/// Puts a waker at the end of the line.
+pub fn line_up(waker: Waker) {
+    with_line(|line| line.join(waker));
+}
+
+/// Sets the timer, if it is off and a waker is in line.
 pub fn arm() {
     with_line(Line::arm);
 }
 
-/// Waits for as many interrupts as it takes to wake all that wait in the line.
+/// As [`arm`], and wakes the first in line at once in an interrupt below that of the timer, which may
+/// interrupt it.
+pub fn arm_both() {
+    with_line(|line| {
+        line.arm();
+        SCB::set_pendsv();
+    });
+}
+
+/// Waits until all that are in line were woken.
 pub fn drain() {
     while waiting() > 0 {
         arm();
@@ -130,25 +139,14 @@ pub fn sleep_unless(is_awake: impl FnOnce() -> bool) {
             return;
         }
         set_asleep(cs, true);
-        // With interrupts masked, one that comes between the look and here ends the wait, and has
-        // its handler run at the end of the mask. Unmasked, the handler would run first, and the
-        // wait begin after its wake.
+        // With interrupts masked, one that comes between the look above and here ends the wait all the
+        // same, and its handler runs at the end of the mask. Without, its handler would run before the
+        // wait, which would miss what it did.
         asm::wfi();
     });
-    // On real chips the end of the mask takes effect here at the latest.
+    // On a real chip, the end of the mask takes effect here at the latest.
     asm::isb();
     critical_section::with(|cs| set_asleep(cs, false));
-}
-
-/// Asserts that the timer ticks at least once for each instruction, so that none is passed over.
-fn assert_fine(timer: &mut SYST) {
-    const INSTRUCTIONS: u32 = 1_000;
-    timer.set_reload(100 * INSTRUCTIONS);
-    timer.clear_current();
-    timer.enable_counter();
-    asm::delay(INSTRUCTIONS);
-    assert!(SYST::get_reload() - SYST::get_current() >= INSTRUCTIONS);
-    timer.disable_counter();
 }
 
 fn set_asleep(cs: CriticalSection<'_>, is_asleep: bool) {
@@ -162,10 +160,21 @@ fn with_line<R>(f: impl FnOnce(&mut Line) -> R) -> R {
     critical_section::with(|cs| f(LINE.borrow_ref_mut(cs).as_mut().unwrap()))
 }
 
-/// Wakes the first in the line.
+/// Asserts that the timer ticks at least once for each instruction, so that it passes none over.
+fn assert_ticks(timer: &mut SYST) {
+    const INSTRUCTIONS: u32 = 1_000;
+    timer.set_reload(100 * INSTRUCTIONS);
+    timer.clear_current();
+    timer.enable_counter();
+    asm::delay(INSTRUCTIONS);
+    assert!(SYST::get_reload() - SYST::get_current() >= INSTRUCTIONS);
+    timer.disable_counter();
+}
+
+/// Wakes the first in line.
 fn wake_first() {
-    // A wake is foreign code, so the line is not borrowed while it runs. It takes the waker, whose
-    // drop may free the page of the child: the heap is safe in interrupts.
+    // Foreign code, so the line is not borrowed meanwhile. It consumes the waker, which may free the
+    // page of the child: the heap is safe in interrupts.
     if let Some(waker) = with_line(Line::take_first) {
         waker.wake();
     }
@@ -183,7 +192,7 @@ fn SysTick() {
             line.delay = 0;
         } else {
             line.counts.awake += 1;
-            line.counts.nested += u32::from(line.is_waking);
+            line.counts.nested += u32::from(line.is_in_lower);
         }
         if line.mode == Mode::All { line.wakers.len() } else { 1 }
     });
@@ -194,9 +203,9 @@ fn SysTick() {
 
 #[exception]
 fn PendSV() {
-    with_line(|line| line.is_waking = true);
+    with_line(|line| line.is_in_lower = true);
     wake_first();
-    with_line(|line| line.is_waking = false);
+    with_line(|line| line.is_in_lower = false);
 }
 
 impl Line {
@@ -209,9 +218,6 @@ impl Line {
         self.timer.set_reload(self.delay);
         self.timer.clear_current();
         self.timer.enable_counter();
-        if self.mode == Mode::Two {
-            SCB::set_pendsv();
-        }
     }
 
     /// Puts a waker at the end of the line, and gives its place.
@@ -236,7 +242,7 @@ impl Future for Interrupted {
         let waker = self.place.is_none().then(|| cx.waker().clone());
         with_line(|line| {
             self.place = self.place.or(waker.map(|waker| line.join(waker)));
-            if line.mode != Mode::All {
+            if line.mode == Mode::One {
                 line.arm();
             }
             if self.place <= Some(line.counts.wakes) { Poll::Ready(()) } else { Poll::Pending }
