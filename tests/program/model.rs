@@ -1,0 +1,637 @@
+//! What groups may and must do. It knows of children and of who was woken, nothing of how a group
+//! finds out whom to poll; that a slot is used again it sees by the address of the child.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt::{Debug, Display};
+use std::mem;
+use std::task::Waker;
+use std::thread;
+
+use super::naive::AnyGroup;
+use super::{How, Plan, Script, Touch, Whom};
+
+/// What a child ends with: its own number as the error.
+pub(crate) type Outcome = Result<(), usize>;
+
+/// The children and groups of one run, dead or alive.
+///
+/// Told what happens as it happens, it keeps the first thing that must not be: a panic from within
+/// a child could abort the run.
+#[derive(Default)]
+pub(crate) struct Model {
+    children: Vec<Child>,
+    groups: Vec<Group>,
+    living: BTreeSet<usize>,
+    /// Those with wakers among the dead.
+    stale: Vec<usize>,
+    /// Groups within children that were dropped in this step.
+    gone: Vec<usize>,
+    /// Drops that no one has asked for yet.
+    unsettled: usize,
+    clock: Time,
+    raised: Option<usize>,
+    fault: Option<String>,
+}
+
+/// How the poll of a group ended.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Ended {
+    /// A group within a group does not know whether its task was woken.
+    Pending {
+        woken: Option<bool>,
+    },
+    Next(Option<Outcome>),
+    Whole(Outcome),
+    Unwound,
+}
+
+type Time = usize;
+
+struct Child {
+    group: usize,
+    /// The group that this child is.
+    inner: Option<usize>,
+    state: State,
+    script: Script,
+    /// Since when it waits for a poll.
+    due: Option<Time>,
+    /// Its last poll, and the one before.
+    polled: [Option<Time>; 2],
+    address: Option<usize>,
+    wakers: Vec<Waker>,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum State {
+    Outside,
+    Queued,
+    Running,
+    Done,
+    Dropped,
+}
+
+struct Group {
+    /// The child that this group is.
+    parent: Option<usize>,
+    /// Not so for the naive group, which polls whom it likes.
+    is_real: bool,
+    limit: usize,
+    living: BTreeSet<usize>,
+    running: usize,
+    finished: usize,
+    queue: VecDeque<usize>,
+    /// Who waits for a poll since when; out of date where the child has other times.
+    due: VecDeque<(Time, usize)>,
+    /// The polls that past wakes may still lead to, for each slot: at most one that a round has
+    /// taken up, and one more.
+    marks: HashMap<usize, u8>,
+    /// Whether no round is under way: since the last poll found nothing more to do.
+    is_quiet: bool,
+    /// The last poll that began so, and with it a round.
+    round: Time,
+    poll: Option<Polling>,
+    /// Wakes since the last poll began or ended.
+    wakes: usize,
+    /// Whether one of them was of a running child.
+    owes_wake: bool,
+    /// Children that leave on their own, in this order, before any that are dropped with the group.
+    leaving: Vec<usize>,
+    dropped: Vec<usize>,
+    /// Whether a child was dropped, and another one added behind it.
+    was_vacated: bool,
+    was_reused: bool,
+    is_ended: bool,
+}
+
+/// A group that is being polled.
+struct Polling {
+    whole: bool,
+    began: Time,
+    from_quiet: bool,
+    most: usize,
+    polls: usize,
+    /// Children that were awake again after their poll.
+    awake: usize,
+    /// Those of them that certainly were.
+    self_woken: usize,
+    outcome: Option<Outcome>,
+    now: Option<usize>,
+    last_fresh: Option<usize>,
+}
+
+const MIN_POLLS: usize = 256;
+const SELF_WAKES: usize = 32;
+
+impl Model {
+    pub(crate) fn expect(&mut self, holds: bool, fault: impl Display) {
+        if !holds && self.fault.is_none() {
+            self.fault = Some(fault.to_string());
+        }
+    }
+
+    fn expect_eq<T: PartialEq + Debug>(&mut self, found: T, expected: T, what: &str) {
+        let holds = found == expected;
+        self.expect(holds, format_args!("{what}: {found:?} instead of {expected:?}"));
+    }
+
+    pub(crate) fn fault(&mut self) -> Option<String> {
+        self.fault.take()
+    }
+
+    fn tick(&mut self) -> Time {
+        self.clock += 1;
+        self.clock
+    }
+
+    pub(crate) fn add_group(&mut self, parent: Option<usize>, is_real: bool) -> usize {
+        let group = self.groups.len();
+        if let Some(parent) = parent {
+            self.children[parent].inner = Some(group);
+        }
+        self.groups.push(Group {
+            parent,
+            is_real,
+            limit: usize::MAX,
+            living: BTreeSet::new(),
+            running: 0,
+            finished: 0,
+            queue: VecDeque::new(),
+            due: VecDeque::new(),
+            marks: HashMap::new(),
+            is_quiet: true,
+            round: 0,
+            poll: None,
+            wakes: 0,
+            owes_wake: false,
+            leaving: Vec::new(),
+            dropped: Vec::new(),
+            was_vacated: false,
+            was_reused: false,
+            is_ended: false,
+        });
+        group
+    }
+
+    pub(crate) fn end_group(&mut self, group: usize) {
+        self.groups[group].is_ended = true;
+    }
+
+    /// A child that is still to enter its group.
+    pub(crate) fn add(&mut self, group: usize, script: Script) -> usize {
+        self.children.push(Child {
+            group,
+            inner: None,
+            state: State::Outside,
+            script,
+            due: None,
+            polled: [None, None],
+            address: None,
+            wakers: Vec::new(),
+        });
+        self.children.len() - 1
+    }
+
+    pub(crate) fn children(&self) -> usize {
+        self.children.len()
+    }
+
+    pub(crate) fn living(&self) -> &BTreeSet<usize> {
+        &self.living
+    }
+
+    pub(crate) fn is_full(&self, group: usize) -> bool {
+        self.groups[group].living.len() >= self.groups[group].limit
+    }
+
+    pub(crate) fn enter(&mut self, id: usize) {
+        let number = self.children[id].group;
+        let is_full = self.is_full(number);
+        let group = &mut self.groups[number];
+        group.was_reused |= group.was_vacated;
+        group.living.insert(id);
+        self.living.insert(id);
+        if is_full {
+            group.queue.push_back(id);
+            self.children[id].state = State::Queued;
+        } else {
+            self.start(id);
+        }
+    }
+
+    fn start(&mut self, id: usize) {
+        let now = self.tick();
+        let child = &mut self.children[id];
+        let group = &mut self.groups[child.group];
+        child.state = State::Running;
+        child.due = Some(now);
+        group.due.push_back((now, id));
+        group.running += 1;
+    }
+
+    /// Since when a child of the group waits for a poll.
+    fn oldest_due(&mut self, group: usize) -> Option<Time> {
+        let due = &mut self.groups[group].due;
+        while let Some((since, id)) = due.front() {
+            if self.children[*id].due == Some(*since) {
+                return Some(*since);
+            }
+            due.pop_front();
+        }
+        None
+    }
+
+    fn start_queued(&mut self, group: usize) {
+        while self.groups[group].running < self.groups[group].limit {
+            let Some(id) = self.groups[group].queue.pop_front() else { return };
+            self.start(id);
+        }
+    }
+
+    pub(crate) fn limit(&mut self, number: usize, limit: usize) {
+        let group = &mut self.groups[number];
+        group.limit = limit;
+        for id in &group.living {
+            let child = &mut self.children[*id];
+            if child.state == State::Running && child.polled[0].is_none() {
+                child.state = State::Queued;
+                child.due = None;
+                group.running -= 1;
+                group.queue.push_back(*id);
+            }
+        }
+        group.queue.make_contiguous().sort_unstable();
+        self.start_queued(number);
+    }
+
+    /// The child is about to be removed; says whether it is there.
+    pub(crate) fn remove(&mut self, id: usize) -> bool {
+        let lives = self.living.contains(&id);
+        if lives {
+            self.groups[self.children[id].group].leaving.push(id);
+        }
+        lives
+    }
+
+    fn pick(&self, whom: Whom) -> Option<usize> {
+        match whom {
+            Whom::Living(n) => {
+                let living = self.living.iter().copied();
+                living.clone().nth(usize::from(n) % self.living.len().max(1))
+            }
+            Whom::Dead(n) => self.stale.get(usize::from(n) % self.stale.len().max(1)).copied(),
+        }
+        .filter(|id| !self.children[*id].wakers.is_empty())
+    }
+
+    pub(crate) fn tell(&mut self, whom: u8, script: Script) {
+        if let Some(id) = self.pick(Whom::Living(whom)) {
+            self.children[id].script = script;
+            self.wake(id);
+        }
+    }
+
+    pub(crate) fn wake_by(&mut self, whom: Whom, how: How) {
+        let Some(id) = self.pick(whom) else { return };
+        match how {
+            How::Borrow => self.wake(id),
+            How::Clone => {
+                let waker = self.children[id].wakers[0].clone();
+                self.note_wake(id, true);
+                waker.wake();
+            }
+            How::Consume => {
+                let waker = self.take_waker(id);
+                self.note_wake(id, true);
+                waker.wake();
+            }
+        }
+    }
+
+    pub(crate) fn wake_living(&mut self, whom: u8) {
+        self.wake_by(Whom::Living(whom), How::Borrow);
+    }
+
+    pub(crate) fn drop_waker(&mut self, whom: Whom) {
+        if let Some(id) = self.pick(whom) {
+            drop(self.take_waker(id));
+        }
+    }
+
+    fn take_waker(&mut self, id: usize) -> Waker {
+        let wakers = &mut self.children[id].wakers;
+        let waker = wakers.pop().expect("picked for its wakers");
+        if wakers.is_empty() {
+            self.stale.retain(|stale| *stale != id);
+        }
+        waker
+    }
+
+    /// Wakes everybody there ever was, and lets go of the wakers.
+    pub(crate) fn wake_all(&mut self) {
+        for id in 0..self.children.len() {
+            for waker in mem::take(&mut self.children[id].wakers) {
+                self.note_wake(id, true);
+                waker.wake();
+            }
+        }
+        self.stale.clear();
+    }
+
+    fn wake(&mut self, id: usize) {
+        self.note_wake(id, true);
+        self.children[id].wakers[0].wake_by_ref();
+    }
+
+    /// A child is woken; `surely`, unless a group within it may see to the wake itself.
+    pub(crate) fn note_wake(&mut self, id: usize, surely: bool) {
+        let now = self.tick();
+        let child = &mut self.children[id];
+        let group = &mut self.groups[child.group];
+        if group.is_ended {
+            return;
+        }
+        group.wakes += 1;
+        let may_be_taken = match &group.poll {
+            Some(poll) => poll.now != Some(id),
+            None => !group.is_quiet,
+        };
+        if let Some(address) = child.address {
+            let marks = group.marks.entry(address).or_default();
+            *marks = (*marks + 1).min(1 + u8::from(may_be_taken));
+        }
+        let mut surely = surely && child.state == State::Running;
+        if surely && child.due.is_none() {
+            child.due = Some(now);
+            group.due.push_back((now, id));
+        }
+        surely &= group.poll.is_none();
+        group.owes_wake |= surely;
+        if let Some(parent) = group.parent {
+            let outer = &self.groups[self.children[parent].group].poll;
+            let is_on = outer.as_ref().is_some_and(|poll| poll.now == Some(parent));
+            self.note_wake(parent, surely && !is_on);
+        }
+    }
+
+    /// The wakes that may have woken the task since the last poll of the group.
+    pub(crate) fn wakes(&self, group: usize) -> usize {
+        self.groups[group].wakes
+    }
+
+    /// Whether one of these must have woken the task, if that waits.
+    pub(crate) fn owes_wake(&self, group: usize) -> bool {
+        self.groups[group].owes_wake
+    }
+
+    pub(crate) fn begin_poll(&mut self, number: usize, whole: bool) {
+        self.start_queued(number);
+        let began = self.tick();
+        let group = &mut self.groups[number];
+        let from_quiet = mem::take(&mut group.is_quiet);
+        if from_quiet {
+            group.round = began;
+        }
+        group.wakes = 0;
+        group.owes_wake = false;
+        group.poll = Some(Polling {
+            whole,
+            began,
+            from_quiet,
+            most: group.running.max(MIN_POLLS),
+            polls: 0,
+            awake: 0,
+            self_woken: 0,
+            outcome: None,
+            now: None,
+            last_fresh: None,
+        });
+    }
+
+    /// A child is polled; gives its script if there is a reason to do something.
+    pub(crate) fn begin_child(
+        &mut self,
+        id: usize,
+        address: usize,
+        waker: &Waker,
+    ) -> Option<Script> {
+        let now = self.tick();
+        let due = self.children[id].due.take();
+        let oldest = self.oldest_due(self.children[id].group);
+        let child = &mut self.children[id];
+        let group = &mut self.groups[child.group];
+        let Some(poll) = &mut group.poll else {
+            self.expect(false, format_args!("child {id} was polled without its group"));
+            return None;
+        };
+        poll.now = Some(id);
+        poll.polls += 1;
+        let [last, before] = child.polled;
+        child.polled = [Some(now), last];
+        let moved = *child.address.get_or_insert(address) != address;
+
+        let marks = group.marks.entry(address).or_default();
+        let is_called = last.is_none() || *marks > 0;
+        if last.is_some() {
+            *marks = marks.saturating_sub(1);
+        }
+        // This is the poll that a round took up; what is left came since.
+        *marks = (*marks).min(1);
+
+        // What is due is taken up by the next round that begins, so that another child may come
+        // before it once in the round that is under way and once in that one.
+        let third = oldest.is_some() && oldest < before;
+        let second = oldest.is_some_and(|oldest| oldest < group.round) && last >= Some(group.round);
+        let in_order = poll.from_quiet && !group.was_reused && due < Some(poll.began);
+        let unordered = last.is_none() && in_order && poll.last_fresh.replace(id) > Some(id);
+        let is_over = match poll.outcome {
+            None => false,
+            Some(outcome) => !poll.whole || outcome.is_err(),
+        };
+        let faults = [
+            (child.state != State::Running, "although it does not run"),
+            (moved, "elsewhere than before"),
+            (is_over, "after the poll had its outcome"),
+            (group.leaving.len() > group.dropped.len(), "before one that is done was dropped"),
+            (unordered, "for the first time before one that was added earlier"),
+            (group.is_real && !is_called, "unwoken"),
+            (group.is_real && (third || second), "again before another that was due"),
+            (group.is_real && poll.polls > poll.most, "after as many as there may be"),
+            (group.is_real && poll.self_woken >= SELF_WAKES, "after many that woke themselves"),
+        ];
+        let fault = faults.into_iter().find(|(is_fault, _)| *is_fault);
+
+        let script = child.script;
+        if due.is_some() {
+            if child.wakers.len() == 3 {
+                child.wakers.remove(0);
+            }
+            child.wakers.push(waker.clone());
+            if !matches!(script.touch, Touch::WakeInDrop(_)) {
+                child.script.touch = Touch::Nothing;
+            }
+            if let Plan::Yield(times) = &mut child.script.plan {
+                *times = times.saturating_sub(1);
+            }
+        }
+        if let Some((_, fault)) = fault {
+            self.expect(false, format_args!("child {id} was polled {fault}"));
+        }
+        due.and(Some(script))
+    }
+
+    /// The poll of a child was pending.
+    pub(crate) fn pend_child(&mut self, id: usize) {
+        let child = &self.children[id];
+        let group = &mut self.groups[child.group];
+        let is_marked = child.address.is_some_and(|address| group.marks[&address] > 0);
+        if let Some(poll) = &mut group.poll {
+            poll.now = None;
+            poll.awake += usize::from(is_marked);
+            poll.self_woken += usize::from(child.due.is_some());
+        }
+    }
+
+    /// The child is done, and is to be dropped at once.
+    pub(crate) fn end_child(&mut self, id: usize, outcome: Outcome) {
+        let child = &mut self.children[id];
+        let group = &mut self.groups[child.group];
+        child.state = State::Done;
+        group.leaving.push(id);
+        if let Some(poll) = &mut group.poll {
+            poll.now = None;
+            poll.outcome = Some(outcome);
+        }
+    }
+
+    /// The child is being dropped; gives its script.
+    pub(crate) fn drop_child(&mut self, id: usize, address: usize) -> Script {
+        let child = &mut self.children[id];
+        let script = child.script;
+        let state = mem::replace(&mut child.state, State::Dropped);
+        child.due = None;
+        let number = child.group;
+        let group = &mut self.groups[number];
+        if state == State::Outside {
+            return script;
+        }
+        let moved = child.address.is_some_and(|before| before != address);
+        if !child.wakers.is_empty() {
+            self.stale.push(id);
+        }
+        self.gone.extend(child.inner);
+        self.living.remove(&id);
+        self.unsettled += 1;
+        group.living.remove(&id);
+        group.dropped.push(id);
+        group.was_vacated = true;
+        match state {
+            State::Queued => group.queue.retain(|queued| *queued != id),
+            State::Running => group.running -= 1,
+            State::Done => {
+                group.running -= 1;
+                // One whose drop panics ends the group instead.
+                if !script.explosive {
+                    group.finished += 1;
+                    let goes_on = |poll: &Polling| poll.whole && poll.outcome == Some(Ok(()));
+                    if group.poll.as_ref().is_some_and(goes_on) {
+                        self.start_queued(number);
+                    }
+                }
+            }
+            State::Outside | State::Dropped => {}
+        }
+        self.expect(state != State::Dropped, format_args!("child {id} was dropped twice"));
+        self.expect(!moved, format_args!("child {id} was dropped elsewhere than it was polled"));
+        script
+    }
+
+    /// Whether the child may panic now: only one at a time may.
+    pub(crate) fn raise(&mut self, id: usize) -> bool {
+        let may_panic = !thread::panicking();
+        if may_panic {
+            self.raised = Some(id);
+        }
+        may_panic
+    }
+
+    pub(crate) fn take_raised(&mut self) -> Option<usize> {
+        self.raised.take()
+    }
+
+    pub(crate) fn end_poll(&mut self, number: usize, ended: Ended) {
+        let oldest = self.oldest_due(number);
+        let group = &mut self.groups[number];
+        let poll = group.poll.take().expect("a poll has begun");
+        let wakes = mem::take(&mut group.wakes);
+        let is_empty = group.living.is_empty();
+        let running = group.running;
+        let parent = group.parent;
+        let mut has_failed = false;
+        match ended {
+            Ended::Pending { woken } => {
+                let goes_on = poll.outcome.is_none() || poll.whole && poll.outcome == Some(Ok(()));
+                let was_cut = poll.polls >= poll.most || poll.awake >= SELF_WAKES;
+                let is_behind = oldest.is_some_and(|oldest| oldest < poll.began);
+                let has_cause = wakes > 0 || oldest.is_some() || was_cut;
+                self.expect(goes_on, format_args!("pending after {:?}", poll.outcome));
+                self.expect(running > 0, "pending although nobody runs");
+                self.expect(was_cut || !is_behind, "a child was not polled");
+                self.expect(has_cause || woken != Some(true), "the task was woken for nothing");
+                self.expect(oldest.is_none() || woken != Some(false), "a child is stranded");
+                if woken == Some(false) || woken.is_none() && !has_cause {
+                    self.groups[number].is_quiet = true;
+                    self.groups[number].marks.clear();
+                }
+                if let (Some(parent), Some(_)) = (parent, oldest) {
+                    self.note_wake(parent, true);
+                }
+            }
+            Ended::Next(None) => {
+                self.expect(is_empty && poll.outcome.is_none(), "done before the end");
+            }
+            Ended::Next(Some(output)) => self.expect_eq(Some(output), poll.outcome, "the output"),
+            Ended::Whole(outcome) => {
+                self.expect_eq(outcome, poll.outcome.unwrap_or(Ok(())), "the outcome");
+                self.expect(is_empty, "there is an outcome, and a child");
+                has_failed = outcome.is_err();
+            }
+            Ended::Unwound => has_failed = true,
+        }
+        self.settle_drops(number, has_failed);
+    }
+
+    /// Those that left were dropped in the order in which they left, and then the others, if `all`
+    /// had to go.
+    pub(crate) fn settle_drops(&mut self, number: usize, all: bool) {
+        let group = &mut self.groups[number];
+        let leaving = mem::take(&mut group.leaving);
+        let dropped = mem::take(&mut group.dropped);
+        let (first, rest) = dropped.split_at(leaving.len().min(dropped.len()));
+        let in_order = group.was_reused || rest.is_sorted();
+        let as_due = if all { group.living.is_empty() && in_order } else { rest.is_empty() };
+        let holds = first == leaving && as_due;
+        self.unsettled -= dropped.len();
+        self.expect(
+            holds,
+            format_args!("{dropped:?} were dropped after {leaving:?} had left, all: {all}"),
+        );
+    }
+
+    /// At the end of a step: groups that went with their child have dropped theirs, and nobody else
+    /// was dropped.
+    pub(crate) fn settle_groups(&mut self) {
+        for group in mem::take(&mut self.gone) {
+            self.settle_drops(group, true);
+            self.end_group(group);
+        }
+        let unsettled = self.unsettled;
+        self.expect_eq(unsettled, 0, "children dropped without a reason");
+    }
+
+    pub(crate) fn compare(&mut self, number: usize, group: &impl AnyGroup) {
+        let Group { living, running, finished, .. } = &self.groups[number];
+        let queued = living.len() - running;
+        let expected = (living.is_empty(), [living.len(), *running, queued, *finished]);
+        self.expect_eq(group.counts(), expected, "the counts");
+    }
+}
