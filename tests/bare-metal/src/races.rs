@@ -85,8 +85,8 @@ pub fn a_wake_at_any_instruction_of_a_clear_leaves_the_group_usable() {
     }
 }
 
-/// Runs what goes on until the sleeping chip was interrupted that many times, and gives the turns
-/// that children had: as many as there were wakes.
+/// Runs what goes on until the sleeping chip was interrupted that many times. It gives the turns that
+/// children had: as many as there were wakes.
 fn sweep(run: impl FnOnce(u32) -> u32) {
     interrupt::set_mode(Mode::One);
     let before = interrupt::counts();

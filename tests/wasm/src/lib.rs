@@ -227,7 +227,7 @@ async fn a_wake_after_the_group_is_gone_touches_nothing() {
 /// Fails a test that does not end. Node would end without a word, and well, where nothing is left in
 /// its event loop.
 async fn guard(test: impl Future<Output = ()>) {
-    if let Either::Right(_) = select(pin!(test), TimeoutFuture::new(30_000)).await {
+    if let Either::Right(_) = select(pin!(test), TimeoutFuture::new(20_000)).await {
         panic!("nothing has woken the test");
     }
 }

@@ -3,7 +3,7 @@
 
 #![no_std]
 #![no_main]
-#![allow(dead_code)]
+#![allow(dead_code, reason = "the modules are those of the scenarios")]
 
 extern crate alloc;
 
