@@ -58,6 +58,7 @@ macro_rules! scenarios {
             failure_goes_up_through_three_levels
             replies_are_right_and_the_limit_is_kept
             wakes_from_other_threads_all_arrive
+            wakes_reach_a_group_that_has_changed_tasks
             drop_while_pending_leaves_the_runtime_working
         );
     };

@@ -11,9 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use errgroup::Group;
-use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, join, join3, select};
+use futures::{StreamExt, poll};
 
 use crate::{Ended, Runtime};
 
@@ -163,6 +163,19 @@ pub async fn wakes_from_other_threads_all_arrive<R>() -> Ended {
             assert_eq!(thread.join().unwrap(), Ok(()));
         }
     }
+    Ended
+}
+
+pub async fn wakes_reach_a_group_that_has_changed_tasks<R>() -> Ended {
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..100).map(|_| oneshot::channel::<()>()).unzip();
+    let mut group: Group<_> = receivers.into_iter().collect();
+    assert!(poll!(&mut group).is_pending());
+    // A child is woken as a task is, and polled only then.
+    let mut outer: Group<_> = [group].into_iter().collect();
+    assert!(poll!(&mut outer).is_pending());
+    let thread = thread::spawn(|| senders.into_iter().try_for_each(|sender| sender.send(())));
+    assert_eq!(outer.await, Ok(()));
+    assert_eq!(thread.join().unwrap(), Ok(()));
     Ended
 }
 
