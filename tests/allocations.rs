@@ -66,9 +66,10 @@ fn three_boxed_children_are_three_more() {
 
 #[test]
 fn child_in_the_place_of_another_is_none() {
+    const REPLACED: usize = if cfg!(miri) { 150 } else { 1_000 };
     let mut group: Group<Ready<usize>> = (0..100).map(ready).collect();
     let info = measure(|| {
-        for n in 0..1_000 {
+        for n in 0..REPLACED {
             assert!(poll_next(&mut group).is_ready());
             group.push(ready(n));
         }
@@ -112,10 +113,11 @@ fn sixteen_bytes_for_a_child_are_enough_at_a_thousand() {
 
 #[test]
 fn extending_one_by_one_allocates_as_pushing_does() {
+    const CHILDREN: usize = if cfg!(miri) { 500 } else { 10_000 };
     let count = |add: fn(&mut Group<Ready<usize>>, usize)| {
         let info = measure(|| {
             let mut group = Group::unboxed();
-            (0..10_000).for_each(|n| add(&mut group, n));
+            (0..CHILDREN).for_each(|n| add(&mut group, n));
         });
         (info.count_total, info.bytes_total)
     };
@@ -177,10 +179,11 @@ fn room_that_was_made_is_used_also_after_a_removal() {
 
 #[test]
 fn queue_does_not_keep_the_removed() {
+    const REMOVED: usize = if cfg!(miri) { 1_000 } else { 100_000 };
     let mut group = Group::unboxed().with_limit(1);
     group.push(ready(0));
     let info = measure(|| {
-        for n in 0..100_000 {
+        for n in 0..REMOVED {
             let key = group.push(ready(n));
             assert!(group.remove(key));
         }

@@ -161,12 +161,14 @@ fn futures_local_pool() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no timerfd, which smol's reactor needs")]
 fn smol_block_on() {
     assert_eq!(smol::block_on(scenarios()), 6);
     assert_eq!(smol::block_on(local_scenario()), 10);
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no timerfd, which smol's reactor needs")]
 fn smol_local_executor() {
     let executor = smol::LocalExecutor::new();
     let (all, local) = (executor.spawn(scenarios()), executor.spawn(local_scenario()));
@@ -175,6 +177,7 @@ fn smol_local_executor() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no timerfd, which smol's reactor needs")]
 fn smol_spawn() {
     let tasks: Vec<_> = (0..4).map(|_| smol::spawn(scenarios())).collect();
     let ends = tasks.into_iter().map(smol::block_on);
@@ -182,12 +185,14 @@ fn smol_spawn() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no timerfd, which smol's reactor needs")]
 fn async_std_block_on() {
     assert_eq!(async_std::task::block_on(scenarios()), 6);
     assert_eq!(async_std::task::block_on(local_scenario()), 10);
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no timerfd, which smol's reactor needs")]
 fn async_std_spawn() {
     let tasks: Vec<_> = (0..4).map(|_| async_std::task::spawn(scenarios())).collect();
     let ends = tasks.into_iter().map(async_std::task::block_on);
@@ -203,17 +208,18 @@ fn tokio_block_on() {
 
 #[test]
 fn tokio_spawn() {
+    const TASKS: usize = if cfg!(miri) { 2 } else { 4 };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    let tasks: Vec<_> = (0..4).map(|_| runtime.spawn(scenarios())).collect();
+    let tasks: Vec<_> = (0..TASKS).map(|_| runtime.spawn(scenarios())).collect();
     let ends = tasks.into_iter().map(|task| runtime.block_on(task).unwrap());
-    assert_eq!(ends.sum::<usize>(), 4 * 6);
+    assert_eq!(ends.sum::<usize>(), TASKS * 6);
 }
 
 /// Once a task has used up its budget, tokio's types have every child wake itself and wait: polling
 /// all children to hear this, at every poll, would be quadratic (futures-rs issue 2526).
 #[test]
 fn tokio_budget_leaves_the_work_linear() {
-    const CHILDREN: usize = 10_000;
+    const CHILDREN: usize = if cfg!(miri) { 500 } else { 10_000 };
     let (mutex, polls) = (tokio::sync::Mutex::new(0), Cell::new(0));
     let lock = || {
         let mut lock = Box::pin(async {
@@ -236,6 +242,7 @@ fn tokio_budget_leaves_the_work_linear() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no timerfd, which smol's reactor needs")]
 fn group_itself_is_spawned() {
     let mut group = Group::new();
     group.go(async { Err::<(), _>("failed") });

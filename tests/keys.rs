@@ -7,7 +7,7 @@ use std::future::{Ready, ready};
 use std::task::Poll;
 
 use errgroup::Group;
-use kit::{Act, Cast, SIZES, Task};
+use kit::{Act, Cast, LARGE, SIZES, Task};
 
 #[test]
 fn remove_before_the_first_poll() {
@@ -139,7 +139,7 @@ fn key_of_a_finished_child_removes_nothing() {
 #[test]
 fn key_of_a_removed_child_removes_nothing_in_a_reused_slot() {
     let mut group = Group::unboxed();
-    let cast = Cast::new(1_000);
+    let cast = Cast::new(LARGE);
     let mut stale = Vec::new();
     for child in cast.children() {
         let key = group.push(child);
@@ -148,7 +148,7 @@ fn key_of_a_removed_child_removes_nothing_in_a_reused_slot() {
         assert!(group.remove(key));
         stale.push(key);
     }
-    assert_eq!(HashSet::<_>::from_iter(stale).len(), 1_000);
+    assert_eq!(HashSet::<_>::from_iter(stale).len(), LARGE);
     cast.assert_all_dropped_once();
 }
 
@@ -187,14 +187,14 @@ fn clear_then_remove() {
 
 #[test]
 fn keys_tell_children_apart() {
-    let cast = Cast::new(1_000);
+    let cast = Cast::new(LARGE);
     let mut group = Group::unboxed().with_limit(10);
     let keys: HashSet<_> = cast.children().map(|child| group.push(child)).collect();
-    assert_eq!(keys.len(), 1_000);
-    assert_eq!((group.running(), group.queued()), (10, 990));
+    assert_eq!(keys.len(), LARGE);
+    assert_eq!((group.running(), group.queued()), (10, LARGE - 10));
     for (removed, key) in keys.into_iter().enumerate() {
         assert!(group.remove(key));
-        assert_eq!(group.len(), 999 - removed);
+        assert_eq!(group.len(), LARGE - 1 - removed);
     }
     cast.assert_all_dropped_once();
 }
@@ -215,10 +215,10 @@ fn key_of_go_and_try_go_serve_alike() {
 
 #[test]
 fn key_of_a_larger_group_is_false_in_a_smaller_one() {
-    let mut large: Group<_> = (0..1_000).map(ready).collect();
-    let last = large.push(ready(1_000));
-    assert!(!Group::<Ready<i32>>::unboxed().remove(last));
-    for n in 1..1_000 {
+    let mut large: Group<_> = (0..LARGE).map(ready).collect();
+    let last = large.push(ready(LARGE));
+    assert!(!Group::<Ready<usize>>::unboxed().remove(last));
+    for n in 1..LARGE {
         let mut small: Group<_> = (0..n).map(ready).collect();
         assert!(!small.remove(last));
     }

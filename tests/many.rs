@@ -41,6 +41,7 @@ fn million(drops: &Cell<usize>, ready: bool) -> Group<Small<'_>> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a million children would take hours, and fewer are in the other tests")]
 fn million_ready_children_complete() {
     let (drops, task) = (Cell::new(0), Task::default());
     let mut group = million(&drops, true);
@@ -51,6 +52,7 @@ fn million_ready_children_complete() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a million children would take hours, and fewer are in the other tests")]
 fn million_waiting_children_are_dropped() {
     let (drops, task) = (Cell::new(0), Task::default());
     let mut group = million(&drops, false);

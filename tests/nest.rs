@@ -104,11 +104,12 @@ fn all_leaves_succeed() {
 
 #[test]
 fn leaves_that_wake_themselves_all_complete() {
+    const YIELDS: usize = if cfg!(miri) { 7 } else { 100 };
     let (cast, task) = (Cast::new(100), Task::default());
-    (0..100).for_each(|leaf| cast.tell(leaf, Act::Yield(leaf)));
+    (0..100).for_each(|leaf| cast.tell(leaf, Act::Yield(leaf % YIELDS)));
     let (mut group, _) = tree(&cast);
     assert_eq!(task.poll_while_woken(&mut group), Poll::Ready(Ok(())));
-    assert!((0..100).all(|leaf| cast.polls(leaf) == leaf + 1));
+    assert!((0..100).all(|leaf| cast.polls(leaf) == leaf % YIELDS + 1));
 }
 
 #[test]

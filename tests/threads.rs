@@ -14,7 +14,9 @@ use futures::task::AtomicWaker;
 use kit::{Act, Cast, Child, Task};
 
 const THREADS: usize = 4;
-const ROUNDS: usize = 5_000;
+const ROUNDS: usize = if cfg!(miri) { 10 } else { 5_000 };
+/// Miri takes every so many of the runs that a test repeats.
+const STEP: usize = if cfg!(miri) { 50 } else { 1 };
 
 /// Written by one thread, waited for by one child.
 #[derive(Default)]
@@ -159,7 +161,7 @@ fn use_wakers(cast: &Cast, n: usize) -> (Arc<Barrier>, Vec<thread::JoinHandle<()
         let start = start.clone();
         thread::spawn(move || {
             start.wait();
-            for _ in 0..20 {
+            for _ in 0..if cfg!(miri) { 1 } else { 20 } {
                 for waker in &wakers {
                     let clone = waker.clone();
                     waker.wake_by_ref();
@@ -174,7 +176,7 @@ fn use_wakers(cast: &Cast, n: usize) -> (Arc<Barrier>, Vec<thread::JoinHandle<()
 
 #[test]
 fn wakers_in_use_while_the_group_dies() {
-    for polls in 0..100 {
+    for polls in (0..100).step_by(STEP) {
         let (cast, task) = (Cast::new(40), Task::default());
         let mut group: Group<Child> = cast.children().collect();
         assert!(task.poll_while_woken(&mut group).is_pending());
@@ -196,7 +198,7 @@ fn wakers_in_use_while_the_group_dies() {
 
 #[test]
 fn wakers_in_use_while_the_group_fails() {
-    for failed in 0..100 {
+    for failed in (0..100).step_by(STEP) {
         let (cast, task) = (Cast::new(100), Task::default());
         let mut group: Group<Child> = cast.children().collect();
         assert!(task.poll_while_woken(&mut group).is_pending());
@@ -217,7 +219,7 @@ fn wakers_in_use_while_children_come_and_go() {
     assert!(task.poll_while_woken(&mut group).is_pending());
     let (start, threads) = use_wakers(&cast, 40);
     start.wait();
-    let guests = Cast::new(2_000);
+    let guests = Cast::new(if cfg!(miri) { 150 } else { 2_000 });
     let mut keys = Vec::new();
     for child in guests.children() {
         keys.push(group.push(child));
@@ -246,7 +248,7 @@ fn all_threads_together_wake_the_task_once() {
     let (cast, task) = (Cast::new(100), Task::default());
     let mut group: Group<Child> = cast.children().collect();
     assert!(task.poll_while_woken(&mut group).is_pending());
-    for _ in 0..20 {
+    for _ in (0..20).step_by(STEP) {
         let (start, threads) = use_wakers(&cast, 100);
         task.wakes();
         start.wait();

@@ -8,7 +8,7 @@ use std::task::Poll;
 use errgroup::Group;
 use kit::{Act, Cast, Child, Task};
 
-const MANY: usize = 10_000;
+const MANY: usize = if cfg!(miri) { 300 } else { 10_000 };
 /// Child polls that one poll may do where few children run, as the documentation says.
 const BOUND: usize = 256;
 /// Children that may wake themselves in one poll.
