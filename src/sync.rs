@@ -1,4 +1,5 @@
-//! The one place that knows whose atomics the engine runs on: core's, portable-atomic's or loom's.
+//! The one place that knows whose atomics, cells and memory the engine runs on: those of core,
+//! portable-atomic or loom.
 
 #[cfg(not(errgroup_loom))]
 pub(crate) use alloc::alloc::{alloc, dealloc};

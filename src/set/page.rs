@@ -19,7 +19,7 @@ pub(super) struct Hub {
     pub(super) task: Task,
 }
 
-/// What a waker sees of a page: atomics, and constants (invariant 2).
+/// What a waker sees of a page: atomics and constants (invariant 2), and a mark for loom.
 #[repr(C)]
 pub(super) struct Header {
     /// One for the owner, one for each waker, and in the first page one for each other page.

@@ -23,8 +23,8 @@ struct Fields {
 /// Slots that the first page may have.
 pub(super) const FIRST_PAGE_SLOTS: u32 = if cfg!(errgroup_loom) { 1 } else { FIELDS.first };
 
-/// Pages that the stack can name. The largest number is kept free, so that no page and bits look
-/// like [`CLOSED`].
+/// The pages there can be. The largest number that the stack can name is kept free, so that no page
+/// and bits look like [`CLOSED`].
 pub(super) const MAX_PAGES: usize = (1 << FIELDS.head) - 2;
 
 /// Set while nobody is to be notified: nobody makes the step from zero.
