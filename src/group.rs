@@ -381,7 +381,8 @@ impl<F> Group<F> {
     /// Runs at most `limit` children at a time, and queues the rest, first in first out.
     ///
     /// A limit counts children, of which a queued one is stored but not polled. Children that were
-    /// polled before stay running; the others may go back to the queue.
+    /// polled before stay running; the others may go back to the queue, which allocates. Where memory is
+    /// scarce, set the limit first.
     ///
     /// ```
     /// let group: errgroup::Group<_> = (0..10).map(|_| async { Ok::<(), ()>(()) }).collect();
