@@ -43,6 +43,11 @@ pub(crate) enum Op {
     DropWaker(Whom),
     /// Removes with a key that may be stale.
     Remove(u8),
+    /// Removes with this key and those of the children that were added next.
+    RemoveMany {
+        first: u8,
+        count: usize,
+    },
     Clear,
     Limit(Option<usize>),
     /// Polls once: the group itself, or else its `next()`; as one task or the other.
@@ -132,7 +137,8 @@ impl Op {
             16..26 => Op::Tell { whom: bytes.next()?, script: Script::read(bytes)? },
             26..36 => Op::Wake { whom: Whom::read(bytes)?, how: How::read(bytes)? },
             36..38 => Op::DropWaker(Whom::read(bytes)?),
-            38..44 => Op::Remove(bytes.next()?),
+            38..43 => Op::Remove(bytes.next()?),
+            43 => Op::RemoveMany { first: bytes.next()?, count: Op::count(bytes)? },
             44 => Op::Clear,
             45..47 => Op::Limit(match bytes.next()? % 6 {
                 0 => None,

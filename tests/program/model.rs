@@ -1,5 +1,5 @@
-//! What groups may and must do. It knows of children and of who was woken, nothing of how a group
-//! finds out whom to poll; that a slot is used again it sees by the address of the child.
+//! What groups may and must do. The model knows of children and of who was woken, and nothing of how
+//! a group finds whom to poll; that a slot is used again it sees by the address of the child.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt::{Debug, Display};
@@ -22,13 +22,14 @@ pub(crate) struct Model {
     children: Vec<Child>,
     groups: Vec<Group>,
     living: BTreeSet<usize>,
-    /// Those with wakers among the dead.
+    /// The dead whose wakers live on.
     stale: Vec<usize>,
     /// Groups within children that were dropped in this step.
     gone: Vec<usize>,
-    /// Drops that no one has asked for yet.
+    /// Drops that nothing has accounted for yet.
     unsettled: usize,
     clock: Time,
+    /// The child whose panic is on its way.
     raised: Option<usize>,
     fault: Option<String>,
 }
@@ -80,24 +81,25 @@ struct Group {
     running: usize,
     finished: usize,
     queue: VecDeque<usize>,
-    /// Who waits for a poll since when; out of date where the child has other times.
+    /// Who waits for a poll, since when; out of date where the child says otherwise.
     due: VecDeque<(Time, usize)>,
-    /// The polls that past wakes may still lead to, for each slot: at most one that a round has
-    /// taken up, and one more.
+    /// The polls that wakes may still lead to, for each slot: one that a round has taken up, and one
+    /// more. So a child that is woken in between may be polled once too often, and so may one in the
+    /// slot of a dead child that was woken.
     marks: HashMap<usize, u8>,
-    /// Whether no round is under way: since the last poll found nothing more to do.
+    /// Whether no round is under way, as the last poll found nothing more to do.
     is_quiet: bool,
-    /// The last poll that began so, and with it a round.
+    /// When a poll last began so, and with it a round.
     round: Time,
     poll: Option<Polling>,
     /// Wakes since the last poll began or ended.
     wakes: usize,
     /// Whether one of them was of a running child.
     owes_wake: bool,
-    /// Children that leave on their own, in this order, before any that are dropped with the group.
+    /// Children that are done or removed, and who was dropped, since this was last settled.
     leaving: Vec<usize>,
     dropped: Vec<usize>,
-    /// Whether a child was dropped, and another one added behind it.
+    /// Whether a child was dropped, and whether another was added after that.
     was_vacated: bool,
     was_reused: bool,
     is_ended: bool,
@@ -105,17 +107,21 @@ struct Group {
 
 /// A group that is being polled.
 struct Polling {
+    /// Whether it is the group's own poll, not that of its `next()`.
     whole: bool,
     began: Time,
     from_quiet: bool,
+    /// The polls of children that there may be, and that there were.
     most: usize,
     polls: usize,
-    /// Children that were awake again after their poll.
+    /// Children that may have been awake right after their poll, and those that woke themselves.
     awake: usize,
-    /// Those of them that certainly were.
     self_woken: usize,
+    /// The outcome of the last child that was done.
     outcome: Option<Outcome>,
+    /// The child whose poll is under way.
     now: Option<usize>,
+    /// The last child that was polled for the first time.
     last_fresh: Option<usize>,
 }
 
@@ -273,14 +279,11 @@ impl Model {
     }
 
     fn pick(&self, whom: Whom) -> Option<usize> {
-        match whom {
-            Whom::Living(n) => {
-                let living = self.living.iter().copied();
-                living.clone().nth(usize::from(n) % self.living.len().max(1))
-            }
-            Whom::Dead(n) => self.stale.get(usize::from(n) % self.stale.len().max(1)).copied(),
-        }
-        .filter(|id| !self.children[*id].wakers.is_empty())
+        let id = match whom {
+            Whom::Living(n) => self.living.iter().nth(usize::from(n) % self.living.len().max(1)),
+            Whom::Dead(n) => self.stale.get(usize::from(n) % self.stale.len().max(1)),
+        };
+        id.copied().filter(|id| !self.children[*id].wakers.is_empty())
     }
 
     pub(crate) fn tell(&mut self, whom: u8, script: Script) {
@@ -342,7 +345,8 @@ impl Model {
         self.children[id].wakers[0].wake_by_ref();
     }
 
-    /// A child is woken; `surely`, unless a group within it may see to the wake itself.
+    /// A waker of the child is used; `surely`, unless it is for a child within that may be dead, or
+    /// be found without.
     pub(crate) fn note_wake(&mut self, id: usize, surely: bool) {
         let now = self.tick();
         let child = &mut self.children[id];
@@ -359,17 +363,17 @@ impl Model {
             let marks = group.marks.entry(address).or_default();
             *marks = (*marks + 1).min(1 + u8::from(may_be_taken));
         }
-        let mut surely = surely && child.state == State::Running;
+        let surely = surely && child.state == State::Running;
         if surely && child.due.is_none() {
             child.due = Some(now);
             group.due.push_back((now, id));
         }
-        surely &= group.poll.is_none();
-        group.owes_wake |= surely;
+        group.owes_wake |= surely && group.poll.is_none();
         if let Some(parent) = group.parent {
+            // A group that is being polled may find the child before it returns.
             let outer = &self.groups[self.children[parent].group].poll;
-            let is_on = outer.as_ref().is_some_and(|poll| poll.now == Some(parent));
-            self.note_wake(parent, surely && !is_on);
+            let is_polled = outer.as_ref().is_some_and(|poll| poll.now == Some(parent));
+            self.note_wake(parent, surely && !is_polled);
         }
     }
 

@@ -82,7 +82,10 @@ impl<G: AnyGroup> Run<G> {
             Op::Tell { whom, script } => self.model.borrow_mut().tell(whom, script),
             Op::Wake { whom, how } => self.model.borrow_mut().wake_by(whom, how),
             Op::DropWaker(whom) => self.model.borrow_mut().drop_waker(whom),
-            Op::Remove(key) => self.remove(key),
+            Op::Remove(key) => self.remove(key.into()),
+            Op::RemoveMany { first, count } => {
+                (0..count).for_each(|next| self.remove(usize::from(first) + next));
+            }
             Op::Clear => {
                 let side = &mut self.sides[0];
                 guard(&self.model, || side.group.clear());
@@ -178,12 +181,12 @@ impl<G: AnyGroup> Run<G> {
         self.push_child(child);
     }
 
-    fn remove(&mut self, key: u8) {
+    fn remove(&mut self, key: usize) {
         let side = &mut self.sides[0];
         if side.keys.is_empty() {
             return;
         }
-        let (id, key) = side.keys[usize::from(key) % side.keys.len()];
+        let (id, key) = side.keys[key % side.keys.len()];
         let lives = self.model.borrow_mut().remove(id);
         let removed = guard(&self.model, || side.group.remove(key));
         let mut model = self.model.borrow_mut();
