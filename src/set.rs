@@ -74,7 +74,8 @@ pub(crate) struct Set<F> {
 /// How much a poll of the set may still do before it lets its executor go on.
 pub(crate) struct Budget {
     polls: usize,
-    self_wakes: u32,
+    /// For children that stay pending although they were woken, or that wake themselves.
+    patience: u32,
 }
 
 struct Child<F> {
@@ -262,7 +263,10 @@ impl<F: Future> Set<F> {
         budget.polls -= 1;
         match poll {
             Poll::Pending => {
-                budget.self_wakes -= u32::from(self.schedule.is_woken(slot.slot));
+                budget.wait(
+                    self.schedule.is_woken(slot.slot),
+                    self.schedule.turn().is_fresh(slot.slot),
+                );
                 Poll::Pending
             }
             Poll::Ready(output) => {
@@ -284,21 +288,31 @@ impl<F> Drop for Set<F> {
 impl Budget {
     /// What a poll may do where there are few children.
     const MIN_POLLS: usize = 256;
-    /// Children that may wake themselves while they are polled. They may have been told to let the
+    /// Children that may stay pending although they were woken. They may have been told to let the
     /// executor go on, as tokio's budget tells everyone in a task once it is used up: polling all
     /// the others to hear the same is quadratic work (futures-rs issue 2526).
-    const SELF_WAKES: u32 = 32;
+    const PATIENCE: u32 = 256;
+    /// What a child takes of it that wakes itself while it is polled, which is the plainer sign. Tokio
+    /// puts these wakes off until the task has returned, wherever it can.
+    const SELF_WAKE: u32 = 8;
 
     /// Enough to poll each of `children` once, so that a child that fails is seen in the poll that
     /// its wake led to, however many there are.
     #[inline]
     pub(crate) fn new(children: usize) -> Self {
-        Self { polls: children.max(Self::MIN_POLLS), self_wakes: Self::SELF_WAKES }
+        Self { polls: children.max(Self::MIN_POLLS), patience: Self::PATIENCE }
+    }
+
+    /// Accounts for a child that stays pending.
+    #[inline]
+    fn wait(&mut self, is_woken: bool, is_fresh: bool) {
+        let price = if is_woken { Self::SELF_WAKE } else { (!is_fresh).into() };
+        self.patience = self.patience.saturating_sub(price);
     }
 
     #[inline]
     fn is_spent(&self) -> bool {
-        self.polls == 0 || self.self_wakes == 0
+        self.polls == 0 || self.patience == 0
     }
 }
 

@@ -1,5 +1,5 @@
 //! One poll of the group is a bounded piece of work: each child once, and fewer where children wake
-//! themselves.
+//! themselves or are woken for nothing.
 
 mod kit;
 
@@ -11,6 +11,8 @@ use kit::{Act, Cast, Child, Task};
 const MANY: usize = if cfg!(miri) { 300 } else { 10_000 };
 /// Child polls that one poll may do where few children run, as the documentation says.
 const BOUND: usize = 256;
+/// Children that may be woken for nothing in one poll.
+const PATIENCE: usize = 256;
 /// Children that may wake themselves in one poll.
 const SELF_WAKES: usize = 32;
 
@@ -50,6 +52,22 @@ fn children_that_wait_are_not_taken_for_some_that_wake_themselves() {
         assert!(task.poll(&mut group).is_pending());
         assert_eq!(cast.polled()[..n], Vec::from_iter(0..n));
     }
+}
+
+#[test]
+fn children_that_are_woken_for_nothing_do_not_hold_the_executor() {
+    const N: usize = 2 * PATIENCE + 1;
+    let (cast, task) = (Cast::new(N), Task::default());
+    let mut group: Group<Child> = cast.children().collect();
+    assert!(task.poll(&mut group).is_pending());
+    cast.polled();
+    (0..N).for_each(|id| cast.wake(id));
+    for polls in [PATIENCE, PATIENCE, 1] {
+        assert_eq!(task.wakes(), 1);
+        assert!(task.poll(&mut group).is_pending());
+        assert_eq!(cast.polled().len(), polls);
+    }
+    assert_eq!(task.wakes(), 0);
 }
 
 #[test]

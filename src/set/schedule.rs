@@ -67,6 +67,12 @@ impl Turn {
         let left = (ready | fresh) & page.running;
         Self { page: number, left, fresh, header: page.header, slots: page.slots }
     }
+
+    /// Whether the child of a slot had its first poll in this turn, or is to have it.
+    #[inline]
+    pub(super) fn is_fresh(&self, slot: u32) -> bool {
+        self.fresh & 1 << slot != 0
+    }
 }
 
 impl Schedule {

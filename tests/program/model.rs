@@ -114,9 +114,9 @@ struct Polling {
     /// The polls of children that there may be, and that there were.
     most: usize,
     polls: usize,
-    /// Children that may have been awake right after their poll, and those that woke themselves.
-    awake: usize,
-    self_woken: usize,
+    /// The patience that it may have lost by children that stay pending, and that it must have lost.
+    lost: usize,
+    surely_lost: usize,
     /// The outcome of the last child that was done.
     outcome: Option<Outcome>,
     /// The child whose poll is under way.
@@ -126,7 +126,10 @@ struct Polling {
 }
 
 const MIN_POLLS: usize = 256;
-const SELF_WAKES: usize = 32;
+const PATIENCE: usize = 256;
+/// What a child takes of the patience that wakes itself. One that was woken takes 1, and a new one
+/// nothing.
+const SELF_WAKE: usize = 8;
 
 impl Model {
     pub(crate) fn expect(&mut self, holds: bool, fault: impl Display) {
@@ -403,8 +406,8 @@ impl Model {
             from_quiet,
             most: group.running.max(MIN_POLLS),
             polls: 0,
-            awake: 0,
-            self_woken: 0,
+            lost: 0,
+            surely_lost: 0,
             outcome: None,
             now: None,
             last_fresh: None,
@@ -460,7 +463,7 @@ impl Model {
             (group.is_real && !is_called, "unwoken"),
             (group.is_real && (third || second), "again before another that was due"),
             (group.is_real && poll.polls > poll.most, "after as many as there may be"),
-            (group.is_real && poll.self_woken >= SELF_WAKES, "after many that woke themselves"),
+            (group.is_real && poll.surely_lost >= PATIENCE, "after many that stay pending"),
         ];
         let fault = faults.into_iter().find(|(is_fault, _)| *is_fault);
 
@@ -490,8 +493,9 @@ impl Model {
         let is_marked = child.address.is_some_and(|address| group.marks[&address] > 0);
         if let Some(poll) = &mut group.poll {
             poll.now = None;
-            poll.awake += usize::from(is_marked);
-            poll.self_woken += usize::from(child.due.is_some());
+            let again = usize::from(child.polled[1].is_some());
+            poll.lost += if is_marked { SELF_WAKE } else { again };
+            poll.surely_lost += if child.due.is_some() { SELF_WAKE } else { again };
         }
     }
 
@@ -574,7 +578,7 @@ impl Model {
         match ended {
             Ended::Pending { woken } => {
                 let goes_on = poll.outcome.is_none() || poll.whole && poll.outcome == Some(Ok(()));
-                let was_cut = poll.polls >= poll.most || poll.awake >= SELF_WAKES;
+                let was_cut = poll.polls >= poll.most || poll.lost >= PATIENCE;
                 let is_behind = oldest.is_some_and(|oldest| oldest < poll.began);
                 let has_cause = wakes > 0 || oldest.is_some() || was_cut;
                 self.expect(goes_on, format_args!("pending after {:?}", poll.outcome));
