@@ -125,10 +125,11 @@ use crate::set::{Budget, Set, Slot};
 /// than it needs; so may a new child in the slot of one that was woken before it was dropped.
 ///
 /// One poll of the group makes at most as many child polls as children run, or 256 if that is more. It
-/// ends early after 256 children that were woken and yet stay pending; one that woke itself while it
-/// was polled counts for 8 of them, and new children do not count. Then the group wakes its task, and
-/// lets the executor go on. So the work stays linear where an executor has children wait although they
-/// are ready, as tokio does in a task that has used up its budget ([futures-rs issue 2526]).
+/// ends early after 256 children that were woken and yet stay pending. One that wakes itself while it is
+/// polled counts for 8 of them; a new one that does not wake itself does not count. Then the group
+/// wakes its task, and lets the executor go on. So the work stays linear where an executor has children
+/// wait although they are ready, as tokio does in a task that has used up its budget
+/// ([futures-rs issue 2526]).
 ///
 /// [futures-rs issue 2526]: https://github.com/rust-lang/futures-rs/issues/2526
 ///

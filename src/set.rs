@@ -73,8 +73,10 @@ pub(crate) struct Set<F> {
 
 /// How much a poll of the set may still do before it lets its executor go on.
 pub(crate) struct Budget {
+    /// Polls of children.
     polls: usize,
-    /// For children that stay pending although they were woken, or that wake themselves.
+    /// Used up by children that stay pending although they were woken, faster where they wake
+    /// themselves.
     patience: u32,
 }
 
@@ -288,16 +290,16 @@ impl<F> Drop for Set<F> {
 impl Budget {
     /// What a poll may do where there are few children.
     const MIN_POLLS: usize = 256;
-    /// Children that may stay pending although they were woken. They may have been told to let the
-    /// executor go on, as tokio's budget tells everyone in a task once it is used up: polling all
-    /// the others to hear the same is quadratic work (futures-rs issue 2526).
+    /// Child polls that may end pending, of children that had been woken. They may have been told to
+    /// let the executor go on, as tokio's budget tells everyone in a task once it is used up: polling
+    /// all the others to hear the same is quadratic work (futures-rs issue 2526).
     const PATIENCE: u32 = 256;
-    /// What a child takes of it that wakes itself while it is polled, which is the plainer sign. Tokio
-    /// puts these wakes off until the task has returned, wherever it can.
+    /// What a child costs that wakes itself while it is polled: more than others, as this is the clearer
+    /// sign. Tokio mostly does not show it, since it puts such wakes off until the task has returned.
     const SELF_WAKE: u32 = 8;
 
-    /// Enough to poll each of `children` once, so that a child that fails is seen in the poll that
-    /// its wake led to, however many there are.
+    /// Enough to poll each of `children` once: while the patience lasts, a child that fails is seen in
+    /// the poll that its wake led to, however many there are.
     #[inline]
     pub(crate) fn new(children: usize) -> Self {
         Self { polls: children.max(Self::MIN_POLLS), patience: Self::PATIENCE }

@@ -1,5 +1,5 @@
 //! The one place that knows whose atomics, cells and memory the engine runs on: those of core,
-//! portable-atomic or loom.
+//! portable-atomic or loom. What the engine's models under loom share is here as well.
 
 #[cfg(not(errgroup_loom))]
 pub(crate) use alloc::alloc::{alloc, dealloc};

@@ -1,4 +1,4 @@
-//! What the group promises to wakers on other threads, in every interleaving that loom can find.
+//! What the group promises to wakers on other threads, in all interleavings with a few preemptions.
 //!
 //! `RUSTFLAGS='--cfg errgroup_loom' cargo test --release --test loom`. Pages are tiny there, so that
 //! three children fill two of them.

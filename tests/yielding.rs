@@ -1,5 +1,5 @@
 //! One poll of the group is a bounded piece of work: each child once, and fewer where children wake
-//! themselves or are woken for nothing.
+//! themselves, or were woken and stay pending.
 
 mod kit;
 
@@ -11,7 +11,7 @@ use kit::{Act, Cast, Child, Task};
 const MANY: usize = if cfg!(miri) { 300 } else { 10_000 };
 /// Child polls that one poll may do where few children run, as the documentation says.
 const BOUND: usize = 256;
-/// Children that may be woken for nothing in one poll.
+/// Children that may stay pending in one poll although they were woken.
 const PATIENCE: usize = 256;
 /// Children that may wake themselves in one poll.
 const SELF_WAKES: usize = 32;

@@ -485,8 +485,8 @@ mod races {
             Self { schedule, flags: Default::default(), over: Default::default() }
         }
 
-        /// What wakes a child.
-        fn waker_of(&self, (page, slot): (u32, u32)) -> impl FnOnce() + use<> {
+        /// A wake of this child, to be made once.
+        fn wake_of(&self, (page, slot): (u32, u32)) -> impl FnOnce() + use<> {
             let header = self.schedule.page(page).header;
             // SAFETY: the page has the slot; only the clone outlives this.
             let waker = Waker::clone(&*unsafe { waker::of_slot(header, slot) });
@@ -526,8 +526,9 @@ mod races {
         }
     }
 
-    /// Wakes of children, two of them on threads, while the owner does as it is told; `tasks` are
-    /// those that are stored before and by then.
+    /// Wakes of children, two of them on threads, while the owner does as it is told in `rounds`. `tasks`
+    /// are the numbers of two wakers: the one stored before the wakes, if any, and the one that is in
+    /// force after `rounds`.
     ///
     /// Each child must have its turn once, and each ticket must have been used and counted once. What
     /// the owner has not seen by its end must have woken the task in force (invariant 6).
@@ -545,7 +546,7 @@ mod races {
             if let Some(before) = before {
                 assert!(!owner.schedule.arm(&wakers[before]));
             }
-            let mut ends = woken.iter().map(|child| owner.waker_of(*child));
+            let mut ends = woken.iter().map(|child| owner.wake_of(*child));
             let threads = [(); 2].map(|()| thread::spawn(ends.next().unwrap()));
             ends.for_each(|end| end());
             owner.over();
@@ -610,7 +611,7 @@ mod races {
                 let mut owner = Owner::new();
                 let wakes = WakeCount::new();
                 assert!(!owner.schedule.arm(&wakes.clone().into()));
-                let ends = woken.iter().map(|child| owner.waker_of(*child));
+                let ends = woken.iter().map(|child| owner.wake_of(*child));
                 let threads: Vec<_> = ends.map(thread::spawn).collect();
                 let least = owner.over().min(1);
                 drop(owner);

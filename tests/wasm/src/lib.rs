@@ -38,7 +38,7 @@ struct Wakes(AtomicUsize);
 
 #[wasm_bindgen_test]
 async fn children_end_in_the_order_of_their_timers() {
-    guard(async {
+    within_time_limit(async {
         for size in SIZES {
             let turn = |n| async move {
                 TimeoutFuture::new(0).await;
@@ -56,7 +56,7 @@ async fn children_end_in_the_order_of_their_timers() {
 
 #[wasm_bindgen_test]
 async fn promises_resolved_at_once_end_all_children() {
-    guard(async {
+    within_time_limit(async {
         for size in SIZES {
             let all: Rc<[_]> = (0..size).map(|_| Deferred::new()).collect();
             let mut group: Group<_> = all.iter().map(Deferred::wait).collect();
@@ -71,7 +71,7 @@ async fn promises_resolved_at_once_end_all_children() {
 
 #[wasm_bindgen_test]
 async fn the_first_error_drops_the_siblings_before_the_group_resolves() {
-    guard(async {
+    within_time_limit(async {
         for size in SIZES {
             let all: Vec<_> = (0..size).map(|_| Deferred::new()).collect();
             let held = Rc::new(());
@@ -104,7 +104,7 @@ async fn the_first_error_drops_the_siblings_before_the_group_resolves() {
 
 #[wasm_bindgen_test]
 async fn a_limit_holds_children_back_until_others_end() {
-    guard(async {
+    within_time_limit(async {
         for limit in [1, 3, 8, 9, 41] {
             let (running, most) = (&Cell::new(0), &Cell::new(0));
             let mut group = Group::new_local().with_limit(limit);
@@ -126,7 +126,7 @@ async fn a_limit_holds_children_back_until_others_end() {
 
 #[wasm_bindgen_test]
 async fn a_spawned_group_tells_its_outcome() {
-    guard(async {
+    within_time_limit(async {
         let outcome = Deferred::new();
         let reject = outcome.reject.clone();
         spawn_local(async move {
@@ -146,7 +146,7 @@ async fn a_spawned_group_tells_its_outcome() {
 #[wasm_bindgen_test]
 async fn children_of_two_spawned_groups_wake_each_other() {
     const ROUNDS: usize = 1_000;
-    guard(async {
+    within_time_limit(async {
         let balls: Rc<[Deferred]> = (0..2 * ROUNDS).map(|_| Deferred::new()).collect();
         let (to_and_fro, end) = (balls.clone(), Deferred::new());
         let resolve = end.resolve.clone();
@@ -180,7 +180,7 @@ async fn children_of_two_spawned_groups_wake_each_other() {
 
 #[wasm_bindgen_test]
 async fn groups_in_a_group_end_from_the_inside() {
-    guard(async {
+    within_time_limit(async {
         let ended = Cell::new(0);
         let leaf = || async {
             TimeoutFuture::new(0).await;
@@ -197,7 +197,7 @@ async fn groups_in_a_group_end_from_the_inside() {
 
 #[wasm_bindgen_test]
 async fn a_wake_after_the_group_is_gone_touches_nothing() {
-    guard(async {
+    within_time_limit(async {
         for size in SIZES {
             let (late, dropped) = (Rc::new(Cell::new(0)), Rc::new(()));
             let mut group = Group::new_local();
@@ -226,7 +226,7 @@ async fn a_wake_after_the_group_is_gone_touches_nothing() {
 
 /// Fails a test that does not end. Node would end without a word, and well, where nothing is left in
 /// its event loop.
-async fn guard(test: impl Future<Output = ()>) {
+async fn within_time_limit(test: impl Future<Output = ()>) {
     if let Either::Right(_) = select(pin!(test), TimeoutFuture::new(20_000)).await {
         panic!("nothing has woken the test");
     }
