@@ -125,10 +125,10 @@ use crate::set::{Budget, Set, Slot};
 /// than it needs; so may a new child in the slot of one that was woken before it was dropped.
 ///
 /// One poll of the group makes at most as many child polls as children run, or 256 if that is more. It
-/// ends early after 256 children that were woken and yet stay pending. One that wakes itself while it is
-/// polled counts for 8 of them; a new one that does not wake itself does not count. Then the group
-/// wakes its task, and lets the executor go on. So the work stays linear where an executor has children
-/// wait although they are ready, as tokio does in a task that has used up its budget
+/// ends early after 256 children that were woken and yet stay pending. A new child that stays pending
+/// does not count; a child that is woken while it is polled, new or not, counts for 8. Then the group
+/// wakes its task, and lets the executor go on. Without this, work would be quadratic where an executor
+/// makes ready children wait, as tokio does in a task that has used up its budget
 /// ([futures-rs issue 2526]).
 ///
 /// [futures-rs issue 2526]: https://github.com/rust-lang/futures-rs/issues/2526
@@ -383,11 +383,12 @@ impl<F> Group<F> {
         }
     }
 
-    /// Runs at most `limit` children at a time, and queues the rest, first in first out.
+    /// Starts no child while `limit` or more are running, and queues the rest, first in first out.
     ///
-    /// A limit counts children, of which a queued one is stored but not polled. Children that were
-    /// polled before stay running; the others may go back to the queue, which allocates. Where memory is
-    /// scarce, set the limit first.
+    /// A queued child is stored, but not polled. The limit is best set before children are added. Later
+    /// is possible, and so is changing it: children that were polled already stay running, even if they
+    /// are more than the limit. The others start again in order of insertion, as far as the limit allows,
+    /// and the rest is queued, which allocates.
     ///
     /// ```
     /// let group: errgroup::Group<_> = (0..10).map(|_| async { Ok::<(), ()>(()) }).collect();
