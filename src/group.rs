@@ -1,4 +1,4 @@
-//! The group: adding children under a limit, and failing as one.
+//! The group: its children, added and removed, queued under a limit, and polled for a policy.
 
 use alloc::{boxed::Box, collections::VecDeque};
 use core::{
@@ -6,13 +6,16 @@ use core::{
     fmt,
     future::Future,
     mem,
-    pin::Pin,
+    ops::ControlFlow,
     task::{Context, Poll, ready},
 };
 
-use futures_core::future::{BoxFuture, FusedFuture, LocalBoxFuture};
+use futures_core::future::{BoxFuture, LocalBoxFuture};
 
-use crate::set::{Budget, Set, Slot};
+use crate::{
+    policy::Policy,
+    set::{Budget, Set, Slot},
+};
 
 /// Futures that run as one, with one lifetime and one outcome.
 ///
@@ -146,11 +149,14 @@ pub struct Group<F> {
     /// The children that the limit holds back, in order of insertion. A child that was removed
     /// leaves its key behind, which is known by not being in the set.
     queue: VecDeque<Key>,
-    limit: usize,
+    pub(crate) limit: usize,
     /// The children added so far, which is the index of the next one.
     added: u64,
     finished: usize,
-    is_terminated: bool,
+    /// How often in a row there was room when asked for.
+    pub(crate) admitted: u32,
+    /// Whether it has resolved, or has given out its last output, and no child was added since.
+    pub(crate) is_terminated: bool,
 }
 
 /// Names a child of one group, for [`Group::remove`].
@@ -174,10 +180,6 @@ pub struct Key {
 /// assert_eq!(refused.into_inner(), Err(()));
 /// ```
 pub struct Full<F>(F);
-
-/// The future of [`Group::next`].
-#[must_use = "futures do nothing unless polled"]
-pub struct Next<'a, F>(&'a mut Group<F>);
 
 /// Clears the group when a poll unwinds: a child's, or what the task's waker does.
 struct Unwinding<'a, F>(&'a mut Group<F>);
@@ -320,53 +322,38 @@ impl<F: Future> Group<F> {
         group
     }
 
-    /// The output of the next child that is done, in order of completion, or `None` if the group is
-    /// empty.
-    ///
-    /// An `Err` among the outputs is an output as any other: the siblings are not dropped. Which child
-    /// an output is from is for the output to say.
-    ///
-    /// ```
-    /// use errgroup::Group;
-    ///
-    /// # smol::block_on(async {
-    /// let mut group: Group<_> = (1..=3).map(|n| async move { n * n }).collect();
-    /// let mut sum = 0;
-    /// while let Some(square) = group.next().await {
-    ///     sum += square;
-    /// }
-    /// assert_eq!(sum, 14);
-    /// # });
-    /// ```
-    ///
-    /// Children run only while the group is polled: they stand still while the caller awaits
-    /// something else between two outputs.
-    ///
-    /// # Cancel safety
-    ///
-    /// The future borrows the group and holds nothing: dropping it loses no output.
-    #[expect(clippy::should_implement_trait, reason = "it is the method of a stream")]
-    pub fn next(&mut self) -> Next<'_, F> {
-        Next(self)
+    /// Polls children until `policy` breaks, or until none is left.
+    #[inline]
+    pub(crate) fn poll_with<P: Policy<F::Output>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        policy: &mut P,
+    ) -> Poll<ControlFlow<P::Output>> {
+        let mut budget = Budget::new(self.running());
+        while let Some((index, output)) = ready!(self.poll_next(cx, &mut budget)) {
+            // On 32-bit targets, the place of a child after 2³² others wraps around.
+            let flow = policy.child_done(index as usize, output, self.len());
+            if flow.is_break() {
+                return Poll::Ready(flow);
+            }
+        }
+        Poll::Ready(ControlFlow::Continue(()))
     }
 
     /// Polls until a child is done, and gives its index and output.
     #[inline]
-    fn poll_next(
+    pub(crate) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
         budget: &mut Budget,
     ) -> Poll<Option<(u64, F::Output)>> {
-        let unwinding = Unwinding(self);
-        let group = &mut *unwinding.0;
-        group.start_queued();
-        let poll = group.set.poll_next(cx, budget);
+        self.start_queued();
+        let poll = self.set.poll_next(cx, budget);
         match poll {
-            Poll::Ready(Some(_)) => group.finished += 1,
-            Poll::Ready(None) => group.is_terminated = true,
+            Poll::Ready(Some(_)) => self.finished += 1,
+            Poll::Ready(None) => self.is_terminated = true,
             Poll::Pending => {}
         }
-        mem::forget(unwinding);
         poll
     }
 }
@@ -379,6 +366,7 @@ impl<F> Group<F> {
             limit: usize::MAX,
             added: 0,
             finished: 0,
+            admitted: 0,
             is_terminated: false,
         }
     }
@@ -508,9 +496,31 @@ impl<F> Group<F> {
         self.finished
     }
 
+    /// Runs foreign code on the group. When that unwinds, the group is cleared.
     #[inline]
-    fn is_full(&self) -> bool {
+    pub(crate) fn guarded<R>(&mut self, run: impl FnOnce(&mut Self) -> R) -> R {
+        let unwinding = Unwinding(self);
+        let result = run(unwinding.0);
+        mem::forget(unwinding);
+        result
+    }
+
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
         self.len() >= self.limit
+    }
+
+    /// Numbers the children from 0 in order of insertion. Keys that were given out are no longer valid.
+    pub(crate) fn renumber(&mut self) {
+        if self.added == self.len() as u64 {
+            return;
+        }
+        self.queue.retain(|key| self.set.contains(key.slot, key.index));
+        self.set.renumber();
+        self.added = self.len() as u64;
+        for key in &mut self.queue {
+            key.index = self.set.index(key.slot);
+        }
     }
 
     fn enqueue(&mut self, key: Key) {
@@ -531,58 +541,6 @@ impl<F> Group<F> {
             };
             self.set.start(key.slot, key.index);
         }
-    }
-}
-
-impl<F, E> Future for Group<F>
-where
-    F: Future<Output = Result<(), E>>,
-{
-    type Output = Result<(), E>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut budget = Budget::new(self.running());
-        let outcome = loop {
-            match ready!(self.poll_next(cx, &mut budget)) {
-                Some((_, Ok(()))) => {}
-                Some((_, Err(error))) => {
-                    self.clear();
-                    break Err(error);
-                }
-                None => break Ok(()),
-            }
-        };
-        self.is_terminated = true;
-        Poll::Ready(outcome)
-    }
-}
-
-impl<F, E> FusedFuture for Group<F>
-where
-    F: Future<Output = Result<(), E>>,
-{
-    /// Whether the group has resolved, or its [`next`](Group::next) gave `None`, and no child was
-    /// added since.
-    fn is_terminated(&self) -> bool {
-        self.is_terminated
-    }
-}
-
-impl<F: Future> Future for Next<'_, F> {
-    type Output = Option<F::Output>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut budget = Budget::new(self.0.running());
-        let next = ready!(self.0.poll_next(cx, &mut budget));
-        Poll::Ready(next.map(|(_, output)| output))
-    }
-}
-
-impl<F: Future> FusedFuture for Next<'_, F> {
-    /// Whether `None` was given out, and no child was added since.
-    fn is_terminated(&self) -> bool {
-        self.0.is_terminated
     }
 }
 
@@ -648,9 +606,3 @@ impl<F> fmt::Display for Full<F> {
 }
 
 impl<F> Error for Full<F> {}
-
-impl<F> fmt::Debug for Next<'_, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Next").field(&self.0).finish()
-    }
-}

@@ -150,12 +150,18 @@
 extern crate alloc;
 
 mod group;
+mod join;
+pub mod policy;
 #[allow(unsafe_code)]
 mod set;
+mod stream;
 mod sync;
 
 pub use futures_core::future::{BoxFuture, LocalBoxFuture};
-pub use group::{Full, Group, Key, Next};
+pub use group::{Full, Group, Key};
+pub use join::{Join, JoinWith, Quorum, RaceOk, TryJoin};
+pub use policy::{Errors, Policy};
+pub use stream::{Completions, Next, Ready};
 
 #[cfg(all(not(target_has_atomic = "ptr"), not(feature = "portable-atomic")))]
 compile_error!("this target has no compare-and-swap: turn on the feature `portable-atomic`");

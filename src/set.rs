@@ -167,6 +167,33 @@ impl<F> Set<F> {
             && unsafe { (*self.child(slot)).index } == index
     }
 
+    /// The index of the child in a slot that has one.
+    pub(crate) fn index(&self, slot: Slot) -> u64 {
+        assert!(self.schedule.is_stored(slot));
+        // SAFETY: there is a child in the slot (invariant 3).
+        unsafe { (*self.child(slot)).index }
+    }
+
+    /// Gives the children the indices from 0 on, in the order of those they have. Allocates only where
+    /// slots were used again in between.
+    pub(crate) fn renumber(&mut self) {
+        let in_order = self.schedule.stored().map(|slot| self.index(slot)).is_sorted();
+        if in_order {
+            self.number(self.schedule.stored());
+        } else {
+            let mut slots: Vec<_> = self.schedule.stored().collect();
+            slots.sort_unstable_by_key(|&slot| self.index(slot));
+            self.number(slots);
+        }
+    }
+
+    fn number(&self, slots: impl IntoIterator<Item = Slot>) {
+        for (index, slot) in (0..).zip(slots) {
+            // SAFETY: there is a child in the slot (invariant 3), and nobody else looks at its index.
+            unsafe { (*self.child(slot)).index = index };
+        }
+    }
+
     /// Drops a child, if it is there.
     pub(crate) fn remove(&mut self, slot: Slot, index: u64) -> bool {
         let is_there = self.contains(slot, index);

@@ -209,6 +209,15 @@ impl Schedule {
         page.fresh &= !(1 << slot);
     }
 
+    /// The slots that have a child.
+    pub(super) fn stored(&self) -> impl Iterator<Item = Slot> + '_ {
+        (0..self.pages()).flat_map(|page| {
+            let stored = self.page(page).stored;
+            let slots = (0..usize::BITS).filter(move |slot| stored & 1 << slot != 0);
+            slots.map(move |slot| Slot { page, slot })
+        })
+    }
+
     #[inline]
     pub(super) fn is_stored(&self, Slot { page, slot }: Slot) -> bool {
         // The slot may be that of a key from another set.
