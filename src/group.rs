@@ -323,38 +323,50 @@ impl<F: Future> Group<F> {
     }
 
     /// Polls children until `policy` breaks, or until none is left.
-    #[inline]
     pub(crate) fn poll_with<P: Policy<F::Output>>(
         &mut self,
         cx: &mut Context<'_>,
         policy: &mut P,
     ) -> Poll<ControlFlow<P::Output>> {
-        let mut budget = Budget::new(self.running());
-        while let Some((index, output)) = ready!(self.poll_next(cx, &mut budget)) {
+        self.poll_each(cx, |index, output, left| {
             // On 32-bit targets, the place of a child after 2³² others wraps around.
-            let flow = policy.child_done(index as usize, output, self.len());
-            if flow.is_break() {
-                return Poll::Ready(flow);
-            }
-        }
-        Poll::Ready(ControlFlow::Continue(()))
+            policy.child_done(index as usize, output, left)
+        })
     }
 
-    /// Polls until a child is done, and gives its index and output.
+    /// Polls children until `done` breaks, or until none is left. When it unwinds, the group is cleared.
     #[inline]
-    pub(crate) fn poll_next(
+    pub(crate) fn poll_each<B>(
         &mut self,
         cx: &mut Context<'_>,
-        budget: &mut Budget,
-    ) -> Poll<Option<(u64, F::Output)>> {
-        self.start_queued();
-        let poll = self.set.poll_next(cx, budget);
-        match poll {
-            Poll::Ready(Some(_)) => self.finished += 1,
-            Poll::Ready(None) => self.is_terminated = true,
-            Poll::Pending => {}
-        }
-        poll
+        mut done: impl FnMut(u64, F::Output, usize) -> ControlFlow<B>,
+    ) -> Poll<ControlFlow<B>> {
+        let mut budget = Budget::new(self.running());
+        self.guarded(|group| {
+            loop {
+                group.start_queued();
+                // Where children are queued, one that is done may let another start, if the group goes on.
+                let (finished, queued) = (&mut group.finished, !group.queue.is_empty());
+                let flow = ready!(group.set.poll_each(cx, &mut budget, |index, output, left| {
+                    *finished += 1;
+                    match done(index, output, left) {
+                        ControlFlow::Break(outcome) => ControlFlow::Break(Some(outcome)),
+                        ControlFlow::Continue(()) if queued => ControlFlow::Break(None),
+                        ControlFlow::Continue(()) => ControlFlow::Continue(()),
+                    }
+                }));
+                match flow {
+                    ControlFlow::Break(Some(outcome)) => {
+                        break Poll::Ready(ControlFlow::Break(outcome));
+                    }
+                    ControlFlow::Break(None) => {}
+                    ControlFlow::Continue(()) => {
+                        group.is_terminated = true;
+                        break Poll::Ready(ControlFlow::Continue(()));
+                    }
+                }
+            }
+        })
     }
 }
 

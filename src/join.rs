@@ -228,7 +228,7 @@ where
 
     #[inline]
     fn poll_outcome(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let flow = ready!(self.guarded(|group| group.poll_with(cx, &mut FailFast)));
+        let flow = ready!(self.poll_with(cx, &mut FailFast));
         Poll::Ready(settle(FailFast, flow))
     }
 

@@ -314,8 +314,9 @@ impl<T> InOrder<T> {
         }
     }
 
+    #[expect(clippy::filter_map_identity, reason = "`flatten` collects to a new allocation")]
     fn into_vec(self) -> Vec<T> {
-        self.outputs.into_iter().flatten().collect()
+        self.outputs.into_iter().filter_map(|output| output).collect()
     }
 }
 

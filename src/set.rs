@@ -55,6 +55,7 @@ use core::{
     alloc::Layout,
     marker::PhantomData,
     mem,
+    ops::ControlFlow,
     pin::Pin,
     ptr,
     task::{Context, Poll},
@@ -126,14 +127,12 @@ impl<F> Set<F> {
     /// Stores a child, and lets it be polled if it is to `start` at once.
     #[inline]
     pub(crate) fn insert(&mut self, index: u64, future: F, start: bool) -> Slot {
-        let slot = self.schedule.claim(Self::SLOT);
-        // SAFETY: the slot was free, so nothing is overwritten (invariant 3).
-        unsafe { self.child(slot).write(Child { index, future }) };
+        let (slot, slots) = self.schedule.claim(Self::SLOT, start);
+        // SAFETY: the page has this slot, laid out by `SLOT`. It was free, so nothing is overwritten
+        // (invariant 3).
+        unsafe { slots.cast::<Child<F>>().add(slot.slot as usize).write(Child { index, future }) };
         self.len += 1;
-        if start {
-            self.schedule.start(slot);
-            self.running += 1;
-        }
+        self.running += usize::from(start);
         slot
     }
 
@@ -243,14 +242,16 @@ impl<F> Set<F> {
 }
 
 impl<F: Future> Set<F> {
-    /// Polls children that are ready until one is done, and gives its index and its output; `None`
-    /// when no running child is left. When it unwinds, the caller clears the set.
+    /// Polls children that are ready. Of each that is done, `done` is given the index, the output and
+    /// the number of children left, until it breaks; `Continue` when no running child is left. When it
+    /// unwinds, the caller clears the set.
     #[inline]
-    pub(crate) fn poll_next(
+    pub(crate) fn poll_each<B>(
         &mut self,
         cx: &mut Context<'_>,
         budget: &mut Budget,
-    ) -> Poll<Option<(u64, F::Output)>> {
+        mut done: impl FnMut(u64, F::Output, usize) -> ControlFlow<B>,
+    ) -> Poll<ControlFlow<B>> {
         // Invariant 6: what an earlier poll left of its round does not count as having looked.
         let mut looked = false;
         loop {
@@ -260,12 +261,15 @@ impl<F: Future> Set<F> {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                if let Poll::Ready(done) = self.poll_child(slot, budget) {
-                    return Poll::Ready(Some(done));
+                if let Poll::Ready((index, output)) = self.poll_child(slot, budget) {
+                    let flow = done(index, output, self.len);
+                    if flow.is_break() {
+                        return Poll::Ready(flow);
+                    }
                 }
             }
             if self.running == 0 {
-                return Poll::Ready(None);
+                return Poll::Ready(ControlFlow::Continue(()));
             }
             if !looked {
                 self.schedule.begin_round();
@@ -299,9 +303,16 @@ impl<F: Future> Set<F> {
                 Poll::Pending
             }
             Poll::Ready(output) => {
-                // SAFETY: the child is still there.
-                let index = unsafe { (*child).index };
-                self.drop_child(slot);
+                // The slot is free before foreign code can unwind (invariant 4).
+                self.schedule.finish(slot);
+                self.len -= 1;
+                self.running -= 1;
+                // SAFETY: there was a child in the slot, and it is dropped where it lies, once, as
+                // the slot is free from now on (invariant 3).
+                let index = unsafe {
+                    ptr::drop_in_place(&raw mut (*child).future);
+                    (*child).index
+                };
                 Poll::Ready((index, output))
             }
         }

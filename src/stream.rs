@@ -18,7 +18,6 @@ use crate::{
     Group,
     join::settle,
     policy::{FailFast, Policy},
-    set::Budget,
 };
 
 /// The future of [`Group::next`].
@@ -114,9 +113,8 @@ impl<F: Future> Group<F> {
 
     #[inline]
     fn poll_completion(&mut self, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
-        let mut budget = Budget::new(self.running());
-        let next = ready!(self.guarded(|group| group.poll_next(cx, &mut budget)));
-        Poll::Ready(next.map(|(_, output)| output))
+        let next = ready!(self.poll_each(cx, |_, output, _| ControlFlow::Break(output)));
+        Poll::Ready(next.break_value())
     }
 }
 
@@ -179,7 +177,7 @@ where
             return Poll::Ready(Ok(()));
         }
         let mut room = Room { limit: self.limit };
-        let flow = ready!(self.guarded(|group| group.poll_with(cx, &mut room)));
+        let flow = ready!(self.poll_with(cx, &mut room));
         let outcome = settle(room, flow);
         if outcome.is_err() {
             self.clear();

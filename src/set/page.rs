@@ -159,6 +159,15 @@ impl Page {
         slot
     }
 
+    /// Lets the child of a slot be polled, and says whether the page is in no round yet.
+    #[inline]
+    pub(super) fn start(&mut self, slot: u32) -> bool {
+        debug_assert_eq!(self.running & 1 << slot, 0);
+        self.running |= 1 << slot;
+        self.fresh |= 1 << slot;
+        !self.in_round
+    }
+
     /// Whether nobody but the owner, and `others`, has a reference.
     pub(super) fn is_unshared(&self, others: usize) -> bool {
         // SAFETY: the owner's reference keeps the page.

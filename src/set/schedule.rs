@@ -117,23 +117,33 @@ impl Schedule {
         }
     }
 
-    /// Takes a free slot for a child that waits to be started.
+    /// Takes a free slot for a child, which is to `start` at once or waits, and says where the slots of
+    /// its page lie.
     #[inline]
-    pub(super) fn claim(&mut self, slot_layout: Layout) -> Slot {
-        if self.first.is_full() && self.free == 0 {
-            self.grow(self.next_page(slot_layout), slot_layout);
-        }
-        if self.first.is_full() {
-            let number = self.free;
-            let page = self.page_mut(number);
-            let slot = page.claim();
-            if page.is_full() {
-                self.free = page.next_free;
-            }
-            Slot { page: number, slot }
+    pub(super) fn claim(&mut self, slot_layout: Layout, start: bool) -> (Slot, NonNull<u8>) {
+        let number = if !self.first.is_full() {
+            0
         } else {
-            Slot { page: 0, slot: self.first.claim() }
+            if self.free == 0 {
+                self.grow(self.next_page(slot_layout), slot_layout);
+            }
+            // Still the first page, if that is the one that has grown.
+            self.free
+        };
+        let page = self.page_mut(number);
+        let slot = page.claim();
+        let slots = page.slots;
+        let full = page.is_full().then_some(page.next_free);
+        let joins_round = start && page.start(slot);
+        if number != 0 {
+            if let Some(next_free) = full {
+                self.free = next_free;
+            }
+            if joins_round {
+                self.put_in_next_round(number);
+            }
         }
+        (Slot { page: number, slot }, slots)
     }
 
     /// The slots of the next page, where one more child is to be stored.
@@ -175,21 +185,24 @@ impl Schedule {
     /// Lets a stored child be polled: in the next round, or in this one if its page is yet to come.
     #[inline]
     pub(super) fn start(&mut self, Slot { page: number, slot }: Slot) {
-        let page = self.page_mut(number);
-        debug_assert_eq!(page.running & 1 << slot, 0);
-        page.running |= 1 << slot;
-        page.fresh |= 1 << slot;
-        if number != 0 && !page.in_round {
-            page.in_round = true;
-            page.next_in_round = 0;
-            if self.next_round == 0 {
-                self.next_round = number;
-            } else {
-                let end = self.next_round_end;
-                self.page_mut(end).next_in_round = number;
-            }
-            self.next_round_end = number;
+        if self.page_mut(number).start(slot) && number != 0 {
+            self.put_in_next_round(number);
         }
+    }
+
+    /// Puts a page that is in no round at the end of the next. It is not the first.
+    #[inline]
+    fn put_in_next_round(&mut self, number: u32) {
+        let page = self.page_mut(number);
+        page.in_round = true;
+        page.next_in_round = 0;
+        if self.next_round == 0 {
+            self.next_round = number;
+        } else {
+            let end = self.next_round_end;
+            self.page_mut(end).next_in_round = number;
+        }
+        self.next_round_end = number;
     }
 
     /// The first slot, from a page on, with a child that is running and was never polled.
@@ -240,6 +253,19 @@ impl Schedule {
             self.put_free(number);
         }
         (stored, running)
+    }
+
+    /// Marks the slot of a running child as free again, whose turn it was.
+    #[inline]
+    pub(super) fn finish(&mut self, Slot { page: number, slot }: Slot) {
+        debug_assert_eq!((number, self.turn.left & 1 << slot), (self.turn.page, 0));
+        let page = self.page_mut(number);
+        let was_full = page.is_full();
+        page.stored &= !(1 << slot);
+        page.running &= !(1 << slot);
+        if was_full {
+            self.put_free(number);
+        }
     }
 
     /// Takes slots of a page out of its turn, if it has it.
@@ -486,8 +512,7 @@ mod races {
         fn new() -> Self {
             let mut schedule = Schedule::new();
             for _ in 0..5 {
-                let slot = schedule.claim(Layout::new::<()>());
-                schedule.start(slot);
+                let (slot, _) = schedule.claim(Layout::new::<()>(), true);
             }
             schedule.begin_round();
             assert_eq!(iter::from_fn(|| schedule.next()).count(), 5);
