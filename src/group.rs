@@ -560,7 +560,7 @@ impl<F: Future> FromIterator<F> for Group<F> {
     fn from_iter<I: IntoIterator<Item = F>>(children: I) -> Self {
         let children = children.into_iter();
         let mut group = Self::with_capacity(children.size_hint().0);
-        group.extend(children);
+        group.set.extend(&mut group.added, children);
         group
     }
 }
@@ -569,9 +569,14 @@ impl<F: Future> Extend<F> for Group<F> {
     fn extend<I: IntoIterator<Item = F>>(&mut self, children: I) {
         let children = children.into_iter();
         self.set.reserve(children.size_hint().0, false);
-        children.for_each(|child| {
-            self.push(child);
-        });
+        self.is_terminated = false;
+        if self.limit == usize::MAX {
+            self.set.extend(&mut self.added, children);
+        } else {
+            children.for_each(|child| {
+                self.push(child);
+            });
+        }
     }
 }
 

@@ -303,8 +303,8 @@ impl<T> InOrder<T> {
 
     #[inline]
     fn put(&mut self, index: usize, output: T) {
-        if self.outputs.is_empty() {
-            self.outputs.reserve_exact(self.expected);
+        if self.outputs.capacity() == 0 {
+            self.outputs = Vec::with_capacity(self.expected);
         }
         if index < self.outputs.len() {
             self.outputs[index] = Some(output);

@@ -61,12 +61,15 @@ use core::{
     task::{Context, Poll},
 };
 
-use self::schedule::Schedule;
 pub(crate) use self::schedule::Slot;
+use self::schedule::{MAX_CHILDREN, Owner, Schedule, TOO_MANY};
+
+const NO_PAGE: &str = "a slot has a page";
 
 /// Children of one type, each with an index that its user chose.
 pub(crate) struct Set<F> {
-    schedule: Schedule,
+    /// `None` until there is a page.
+    owner: Option<Owner>,
     len: usize,
     running: usize,
     children: PhantomData<F>,
@@ -107,12 +110,19 @@ impl<F> Set<F> {
     const SLOT: Layout = Layout::new::<Child<F>>();
 
     pub(crate) const fn new() -> Self {
-        Self { schedule: Schedule::new(), len: 0, running: 0, children: PhantomData }
+        Self { owner: None, len: 0, running: 0, children: PhantomData }
     }
 
     /// Makes room for `children` more, exactly or with some to grow.
     pub(crate) fn reserve(&mut self, children: usize, exactly: bool) {
-        self.schedule.reserve(self.len.saturating_add(children), exactly, Self::SLOT);
+        let children = self.len.saturating_add(children);
+        assert!(children <= MAX_CHILDREN, "{TOO_MANY}");
+        if children > 0 {
+            let least = if exactly { 1 } else { Owner::slots(Self::SLOT) };
+            let owner =
+                self.owner.get_or_insert_with(|| Owner::new(children.max(least), Self::SLOT));
+            owner.reserve(children, exactly, Self::SLOT);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -127,7 +137,8 @@ impl<F> Set<F> {
     /// Stores a child, and lets it be polled if it is to `start` at once.
     #[inline]
     pub(crate) fn insert(&mut self, index: u64, future: F, start: bool) -> Slot {
-        let (slot, slots) = self.schedule.claim(Self::SLOT, start);
+        let first = || Owner::new(Owner::slots(Self::SLOT), Self::SLOT);
+        let (slot, slots) = self.owner.get_or_insert_with(first).claim(Self::SLOT, start);
         // SAFETY: the page has this slot, laid out by `SLOT`. It was free, so nothing is overwritten
         // (invariant 3).
         unsafe { slots.cast::<Child<F>>().add(slot.slot as usize).write(Child { index, future }) };
@@ -136,10 +147,31 @@ impl<F> Set<F> {
         slot
     }
 
+    /// Stores and starts children, and counts them with `index`.
+    #[inline]
+    pub(crate) fn extend(&mut self, index: &mut u64, children: impl Iterator<Item = F>) {
+        let mut children = children.fuse();
+        while let Some(future) = children.next() {
+            let Slot { page, .. } = self.insert(*index, future, true);
+            *index += 1;
+            let Some(owner) = &mut self.owner else { break };
+            owner.fill(page, |slots, slot| {
+                let Some(future) = children.next() else { return false };
+                let child = Child { index: *index, future };
+                // SAFETY: as in `insert`.
+                unsafe { slots.cast::<Child<F>>().add(slot as usize).write(child) };
+                *index += 1;
+                self.len += 1;
+                self.running += 1;
+                true
+            });
+        }
+    }
+
     /// Lets a child be polled, if it is there. It is not running.
     pub(crate) fn start(&mut self, slot: Slot, index: u64) {
         if self.contains(slot, index) {
-            self.schedule.start(slot);
+            self.schedule_mut().start(slot);
             self.running += 1;
         }
     }
@@ -147,13 +179,12 @@ impl<F> Set<F> {
     /// Takes back the start of every child that was never polled, and gives these children.
     pub(crate) fn unstart_fresh(&mut self) -> Vec<(u64, Slot)> {
         let mut fresh = Vec::new();
-        let mut next = self.schedule.first_fresh(0);
-        while let Some(slot) = next {
-            self.schedule.unstart(slot);
+        let mut page = 0;
+        while let Some(slot) = self.owner.as_ref().and_then(|owner| owner.first_fresh(page)) {
+            self.schedule_mut().unstart(slot);
             self.running -= 1;
-            // SAFETY: a fresh slot has a child (invariant 3).
-            fresh.push((unsafe { (*self.child(slot)).index }, slot));
-            next = self.schedule.first_fresh(slot.page);
+            fresh.push((self.index(slot), slot));
+            page = slot.page;
         }
         fresh
     }
@@ -161,14 +192,17 @@ impl<F> Set<F> {
     /// Whether there is a child of this index in this slot.
     #[inline]
     pub(crate) fn contains(&self, slot: Slot, index: u64) -> bool {
-        self.schedule.is_stored(slot)
-            // SAFETY: there is a child in the slot (invariant 3).
-            && unsafe { (*self.child(slot)).index } == index
+        self.is_stored(slot) && self.index(slot) == index
+    }
+
+    fn is_stored(&self, slot: Slot) -> bool {
+        // The slot may be that of a key from another set.
+        self.owner.as_ref().is_some_and(|owner| owner.is_stored(slot))
     }
 
     /// The index of the child in a slot that has one.
     pub(crate) fn index(&self, slot: Slot) -> u64 {
-        assert!(self.schedule.is_stored(slot));
+        assert!(self.is_stored(slot));
         // SAFETY: there is a child in the slot (invariant 3).
         unsafe { (*self.child(slot)).index }
     }
@@ -176,19 +210,19 @@ impl<F> Set<F> {
     /// Gives the children the indices from 0 on, in the order of those they have. Allocates only where
     /// slots were used again in between.
     pub(crate) fn renumber(&mut self) {
-        let in_order = self.schedule.stored().map(|slot| self.index(slot)).is_sorted();
-        if in_order {
-            self.number(self.schedule.stored());
+        let slots = || self.owner.iter().flat_map(|owner| owner.stored());
+        if slots().map(|slot| self.index(slot)).is_sorted() {
+            self.number(slots());
         } else {
-            let mut slots: Vec<_> = self.schedule.stored().collect();
+            let mut slots: Vec<_> = slots().collect();
             slots.sort_unstable_by_key(|&slot| self.index(slot));
-            self.number(slots);
+            self.number(slots.into_iter());
         }
     }
 
-    fn number(&self, slots: impl IntoIterator<Item = Slot>) {
+    fn number(&self, slots: impl Iterator<Item = Slot>) {
         for (index, slot) in (0..).zip(slots) {
-            // SAFETY: there is a child in the slot (invariant 3), and nobody else looks at its index.
+            // SAFETY: there is a child in the slot, and its index is the owner's (invariants 2 and 3).
             unsafe { (*self.child(slot)).index = index };
         }
     }
@@ -226,16 +260,23 @@ impl<F> Set<F> {
     /// Marks slots of a page as free, and gives those that had a child.
     #[inline]
     fn vacate(&mut self, page: u32, slots: usize) -> usize {
-        let (stored, running) = self.schedule.vacate(page, slots);
+        let (stored, running) = self.schedule_mut().vacate(page, slots);
         self.len -= stored.count_ones() as usize;
         self.running -= running.count_ones() as usize;
         stored
     }
 
+    /// The schedule of a set with a slot.
+    #[inline]
+    fn schedule_mut(&mut self) -> &mut Schedule {
+        self.owner.as_mut().expect(NO_PAGE)
+    }
+
     /// Where the child of a slot lies, if there is one.
     #[inline]
     fn child(&self, slot: Slot) -> *mut Child<F> {
-        let slots = self.schedule.page(slot.page).slots.cast::<Child<F>>();
+        let owner = self.owner.as_ref().expect(NO_PAGE);
+        let slots = owner.page(slot.page).slots.cast::<Child<F>>();
         // SAFETY: a page has the slots that the schedule knows, laid out by `SLOT`.
         unsafe { slots.add(slot.slot as usize) }.as_ptr()
     }
@@ -252,68 +293,60 @@ impl<F: Future> Set<F> {
         budget: &mut Budget,
         mut done: impl FnMut(u64, F::Output, usize) -> ControlFlow<B>,
     ) -> Poll<ControlFlow<B>> {
+        let Self { owner: Some(schedule), len, running, .. } = self else {
+            return Poll::Ready(ControlFlow::Continue(()));
+        };
+        let schedule: &mut Schedule = schedule;
         // Invariant 6: what an earlier poll left of its round does not count as having looked.
         let mut looked = false;
         loop {
-            while let Some(slot) = self.schedule.next() {
+            while let Some(slot) = schedule.next() {
                 if budget.is_spent() {
-                    self.schedule.put_back(slot);
+                    schedule.put_back(slot);
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                if let Poll::Ready((index, output)) = self.poll_child(slot, budget) {
-                    let flow = done(index, output, self.len);
-                    if flow.is_break() {
-                        return Poll::Ready(flow);
-                    }
-                }
-            }
-            if self.running == 0 {
-                return Poll::Ready(ControlFlow::Continue(()));
-            }
-            if !looked {
-                self.schedule.begin_round();
-                looked = true;
-            } else if self.schedule.is_armed_for(cx.waker()) || !self.schedule.arm(cx.waker()) {
-                return Poll::Pending;
-            }
-        }
-    }
-
-    #[inline]
-    fn poll_child(&mut self, slot: Slot, budget: &mut Budget) -> Poll<(u64, F::Output)> {
-        let turn = self.schedule.turn();
-        // SAFETY: the slot is one of the page that has its turn, which the owner's reference keeps
-        // while the child is polled.
-        let (child, waker) = unsafe {
-            let child = turn.slots.cast::<Child<F>>().add(slot.slot as usize);
-            (child.as_ptr(), waker::of_slot(turn.header, slot.slot))
-        };
-        // SAFETY: `next` gives out slots with a running child. It is pinned: it stays in its slot
-        // until it is dropped there (invariant 3).
-        let future = unsafe { Pin::new_unchecked(&mut (*child).future) };
-        let poll = future.poll(&mut Context::from_waker(&waker));
-        budget.polls -= 1;
-        match poll {
-            Poll::Pending => {
-                budget.wait(
-                    self.schedule.is_woken(slot.slot),
-                    self.schedule.turn().is_fresh(slot.slot),
-                );
-                Poll::Pending
-            }
-            Poll::Ready(output) => {
+                let turn = schedule.turn();
+                // SAFETY: the slot is one of the page that has its turn, which the owner's reference
+                // keeps while the child is polled.
+                let (child, waker) = unsafe {
+                    let child = turn.slots.cast::<Child<F>>().add(slot.slot as usize);
+                    (child.as_ptr(), waker::of_slot(turn.header, slot.slot))
+                };
+                // SAFETY: `next` gives out slots with a running child. It is pinned: it stays in its
+                // slot until it is dropped there (invariant 3).
+                let future = unsafe { Pin::new_unchecked(&mut (*child).future) };
+                let poll = future.poll(&mut Context::from_waker(&waker));
+                budget.polls -= 1;
+                let Poll::Ready(output) = poll else {
+                    let (is_woken, is_fresh) =
+                        (schedule.is_woken(slot.slot), schedule.turn().is_fresh(slot.slot));
+                    budget.wait(is_woken, is_fresh);
+                    continue;
+                };
                 // The slot is free before foreign code can unwind (invariant 4).
-                self.schedule.finish(slot);
-                self.len -= 1;
-                self.running -= 1;
-                // SAFETY: there was a child in the slot, and it is dropped where it lies, once, as
-                // the slot is free from now on (invariant 3).
+                schedule.finish(slot);
+                *len -= 1;
+                *running -= 1;
+                // SAFETY: there was a child in the slot, and it is dropped where it lies, once, as the
+                // slot is free from now on (invariant 3).
                 let index = unsafe {
                     ptr::drop_in_place(&raw mut (*child).future);
                     (*child).index
                 };
-                Poll::Ready((index, output))
+                let flow = done(index, output, *len);
+                if flow.is_break() {
+                    return Poll::Ready(flow);
+                }
+            }
+            if *running == 0 {
+                return Poll::Ready(ControlFlow::Continue(()));
+            }
+            if !looked {
+                schedule.begin_round();
+                looked = true;
+            } else if schedule.is_armed_for(cx.waker()) || !schedule.arm(cx.waker()) {
+                return Poll::Pending;
             }
         }
     }

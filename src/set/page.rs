@@ -1,10 +1,11 @@
 //! A page: one allocation with a header of atomics, a byte for each slot, and the slots.
 
 use alloc::alloc::handle_alloc_error;
-use core::{alloc::Layout, ptr::NonNull};
+use core::{alloc::Layout, cell, mem::MaybeUninit, ptr::NonNull};
 
 use super::{
     ready::{FIRST_PAGE_SLOTS, Ready},
+    schedule::Schedule,
     task::Task,
 };
 use crate::sync::{AtomicUsize, Ordering, UnsafeCell, alloc, dealloc};
@@ -17,6 +18,8 @@ pub(super) const PAGE_SLOTS: u32 = if cfg!(errgroup_loom) { 2 } else { usize::BI
 pub(super) struct Hub {
     pub(super) ready: Ready,
     pub(super) task: Task,
+    /// The owner's, and dropped with it: no waker touches it (invariant 2).
+    pub(super) schedule: cell::UnsafeCell<MaybeUninit<Schedule>>,
 }
 
 /// What a waker sees of a page: atomics and constants (invariant 2), and a mark for loom.
@@ -64,21 +67,6 @@ pub(super) struct Page {
 const _: () = assert!(align_of::<Hub>() == align_of::<Header>());
 
 impl Page {
-    /// A page without slots, which stands for the first page until there is one.
-    pub(super) const NONE: Self = Self {
-        header: NonNull::dangling(),
-        slots: NonNull::dangling(),
-        all: 0,
-        stored: 0,
-        running: 0,
-        fresh: 0,
-        lead: 0,
-        next_in_round: 0,
-        next_free: 0,
-        in_round: false,
-        woken: false,
-    };
-
     /// The first page, with the hub before it.
     pub(super) fn first(slots: u32, slot_layout: Layout) -> Self {
         debug_assert!((1..=FIRST_PAGE_SLOTS).contains(&slots));
@@ -87,7 +75,11 @@ impl Page {
         // SAFETY: the allocation begins with room for a hub, and the header comes right after it,
         // as their alignments are the same.
         unsafe {
-            hub.write(Hub { ready: Ready::new(), task: Task::new() });
+            hub.write(Hub {
+                ready: Ready::new(),
+                task: Task::new(),
+                schedule: cell::UnsafeCell::new(MaybeUninit::uninit()),
+            });
             Self::at(hub.add(1).cast(), hub, 0, slots, layout, first_slot)
         }
     }
@@ -143,7 +135,19 @@ impl Page {
                 bytes = bytes.wrapping_add(u64::from_ne_bytes([8; 8]));
             }
         }
-        Self { header, slots: first_slot, all: usize::MAX >> (usize::BITS - slots), ..Self::NONE }
+        Self {
+            header,
+            slots: first_slot,
+            all: usize::MAX >> (usize::BITS - slots),
+            stored: 0,
+            running: 0,
+            fresh: 0,
+            lead: 0,
+            next_in_round: 0,
+            next_free: 0,
+            in_round: false,
+            woken: false,
+        }
     }
 
     #[inline]
@@ -151,12 +155,16 @@ impl Page {
         self.stored == self.all
     }
 
-    /// Takes the first free slot of a page that is not full.
+    /// The first free slot of a page that is not full.
     #[inline]
-    pub(super) fn claim(&mut self) -> u32 {
-        let slot = (!self.stored).trailing_zeros();
+    pub(super) fn vacant(&self) -> u32 {
+        (!self.stored).trailing_zeros()
+    }
+
+    /// Takes a free slot for a child.
+    #[inline]
+    pub(super) fn claim(&mut self, slot: u32) {
         self.stored |= 1 << slot;
-        slot
     }
 
     /// Lets the child of a slot be polled, and says whether the page is in no round yet.
@@ -268,7 +276,8 @@ unsafe fn free(header: NonNull<Header>) {
 fn allocate(prefix: usize, slots: u32, slot_layout: Layout) -> (NonNull<u8>, Layout, NonNull<u8>) {
     let align = slot_layout.align().max(align_of::<Header>());
     let table_end = prefix + size_of::<Header>() + table_size(slots);
-    let offset = table_end.next_multiple_of(align);
+    // Rounded up without a division, as an alignment is a power of two.
+    let offset = (table_end + align - 1) & !(align - 1);
     let layout = (slot_layout.size().checked_mul(slots as usize))
         .and_then(|size| size.checked_add(offset))
         .and_then(|size| Layout::from_size_align(size, align).ok())

@@ -4,7 +4,13 @@
 //! once, page by page; what is woken or added behind it waits for the next round.
 
 use alloc::vec::Vec;
-use core::{alloc::Layout, mem, ptr::NonNull, task::Waker};
+use core::{
+    alloc::Layout,
+    mem::{self, MaybeUninit},
+    ops::{Deref, DerefMut},
+    ptr::NonNull,
+    task::Waker,
+};
 
 use super::{
     page::{self, Header, Hub, PAGE_SLOTS, Page},
@@ -13,8 +19,8 @@ use super::{
 use crate::sync::Ordering;
 
 /// A bound above what a set can hold: more is refused before it allocates.
-const MAX_CHILDREN: usize = MAX_PAGES * PAGE_SLOTS as usize;
-const TOO_MANY: &str = "too many children in one group";
+pub(super) const MAX_CHILDREN: usize = MAX_PAGES * PAGE_SLOTS as usize;
+pub(super) const TOO_MANY: &str = "too many children in one group";
 
 /// A slot of the set: the number of its page, and its own within the page.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -22,6 +28,10 @@ pub(crate) struct Slot {
     pub(super) page: u32,
     pub(super) slot: u32,
 }
+
+/// The owner's hold on a set. The schedule lies with the hub, so that it is a pointer that moves with
+/// the set.
+pub(super) struct Owner(NonNull<Hub>);
 
 /// The pages of a set, and the round that is under way.
 pub(super) struct Schedule {
@@ -59,7 +69,10 @@ pub(super) struct Turn {
 }
 
 /// Gives the pages back, also when the waker of the task panics in its drop.
-struct Exit<'a>(&'a Schedule);
+struct Exit {
+    first: NonNull<Header>,
+    others: Vec<Page>,
+}
 
 impl Turn {
     #[inline]
@@ -75,13 +88,57 @@ impl Turn {
     }
 }
 
+impl Owner {
+    /// A hold on a new first page, with as many slots as are asked for if a first page may have them.
+    pub(super) fn new(slots: usize, slot_layout: Layout) -> Self {
+        let capacity = slots.clamp(1, FIRST_PAGE_SLOTS as usize);
+        let first = Page::first(capacity as u32, slot_layout);
+        // SAFETY: the page is there, and nobody else knows of it.
+        unsafe {
+            let hub = first.header.as_ref().hub;
+            hub.as_ref().schedule.get().write(MaybeUninit::new(Schedule::new(first, capacity)));
+            Self(hub)
+        }
+    }
+
+    /// The slots that a first page has by itself.
+    pub(super) fn slots(slot_layout: Layout) -> usize {
+        // As a `Vec` begins, where children are large.
+        if slot_layout.size() > 64 { 4 } else { 8 }
+    }
+
+    #[inline]
+    fn schedule(&self) -> *mut Schedule {
+        // SAFETY: the owner's reference to the first page keeps the hub (invariant 8).
+        unsafe { self.0.as_ref() }.schedule.get().cast()
+    }
+}
+
+impl Deref for Owner {
+    type Target = Schedule;
+
+    #[inline]
+    fn deref(&self) -> &Schedule {
+        // SAFETY: written by `new`, and touched by the owner alone (invariant 2).
+        unsafe { &*self.schedule() }
+    }
+}
+
+impl DerefMut for Owner {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Schedule {
+        // SAFETY: as in `deref`.
+        unsafe { &mut *self.schedule() }
+    }
+}
+
 impl Schedule {
-    pub(super) const fn new() -> Self {
+    fn new(first: Page, capacity: usize) -> Self {
         Self {
-            first: Page::NONE,
+            capacity,
+            turn: Turn::of(0, &first, 0, 0),
+            first,
             others: Vec::new(),
-            capacity: 0,
-            turn: Turn::of(0, &Page::NONE, 0, 0),
             round: 0,
             next_round: 0,
             next_round_end: 0,
@@ -109,10 +166,9 @@ impl Schedule {
 
     /// Makes room for so many children in all, exactly or, as a `Vec` does, with some more.
     pub(super) fn reserve(&mut self, children: usize, exactly: bool, slot_layout: Layout) {
-        assert!(children <= MAX_CHILDREN, "{TOO_MANY}");
         while self.capacity < children {
             let missing = children - self.capacity;
-            let least = if exactly { 1 } else { self.next_page(slot_layout) };
+            let least = if exactly { 1 } else { self.next_page() };
             self.grow(missing.max(least), slot_layout);
         }
     }
@@ -125,13 +181,13 @@ impl Schedule {
             0
         } else {
             if self.free == 0 {
-                self.grow(self.next_page(slot_layout), slot_layout);
+                self.grow(self.next_page(), slot_layout);
             }
-            // Still the first page, if that is the one that has grown.
             self.free
         };
         let page = self.page_mut(number);
-        let slot = page.claim();
+        let slot = page.vacant();
+        page.claim(slot);
         let slots = page.slots;
         let full = page.is_full().then_some(page.next_free);
         let joins_round = start && page.start(slot);
@@ -146,25 +202,36 @@ impl Schedule {
         (Slot { page: number, slot }, slots)
     }
 
-    /// The slots of the next page, where one more child is to be stored.
-    fn next_page(&self, slot_layout: Layout) -> usize {
-        match self.page(self.pages() - 1).all.count_ones() as usize {
-            // As a `Vec` begins, where children are large.
-            0 if slot_layout.size() > 64 => 4,
-            0 => 8,
-            last => 2 * last,
+    /// Takes the other free slots of a page where a child has just been started, while `store` has a
+    /// child for the next.
+    #[inline]
+    pub(super) fn fill(&mut self, number: u32, mut store: impl FnMut(NonNull<u8>, u32) -> bool) {
+        let page = self.page_mut(number);
+        if page.is_full() {
+            return;
         }
+        while !page.is_full() {
+            let slot = page.vacant();
+            // It is free until there is a child in it: `store` may unwind (invariant 4).
+            if !store(page.slots, slot) {
+                return;
+            }
+            page.claim(slot);
+            page.start(slot);
+        }
+        if number != 0 {
+            self.free = page.next_free;
+        }
+    }
+
+    /// The slots of the next page, where one more child is to be stored.
+    fn next_page(&self) -> usize {
+        2 * self.page(self.pages() - 1).all.count_ones() as usize
     }
 
     /// Adds a page of `slots` slots, or as many as a page may have.
     #[cold]
     fn grow(&mut self, slots: usize, slot_layout: Layout) {
-        if self.first.all == 0 {
-            let slots = slots.clamp(1, FIRST_PAGE_SLOTS as usize) as u32;
-            self.first = Page::first(slots, slot_layout);
-            self.capacity += slots as usize;
-            return;
-        }
         let number = self.pages();
         assert!((number as usize) < MAX_PAGES, "{TOO_MANY}");
         let slots = slots.clamp(1, PAGE_SLOTS as usize) as u32;
@@ -233,7 +300,6 @@ impl Schedule {
 
     #[inline]
     pub(super) fn is_stored(&self, Slot { page, slot }: Slot) -> bool {
-        // The slot may be that of a key from another set.
         page < self.pages() && self.page(page).stored & 1 << slot != 0
     }
 
@@ -349,11 +415,8 @@ impl Schedule {
     /// Takes all that is ready, when the last round is over.
     #[inline]
     pub(super) fn begin_round(&mut self) {
-        let taken = match self.hub() {
-            None => return,
-            Some(hub) if self.held => hub.ready.hold(),
-            Some(hub) => hub.ready.take(),
-        };
+        let ready = &self.hub().ready;
+        let taken = if self.held { ready.hold() } else { ready.take() };
         self.round = mem::take(&mut self.next_round);
         let fresh = mem::take(&mut self.first.fresh);
         self.turn = Turn::of(0, &self.first, 0, fresh);
@@ -400,20 +463,15 @@ impl Schedule {
     #[inline]
     pub(super) fn is_armed_for(&self, waker: &Waker) -> bool {
         // SAFETY: the schedule is the owner's.
-        !self.held && self.hub().is_some_and(|hub| unsafe { hub.task.is(waker) })
+        !self.held && unsafe { self.hub().task.is(waker) }
     }
 
     /// Lets every wake from now on wake the task, when the last round is over. What was ready
     /// before makes the next round; `false` if there was nothing.
     #[cold]
     pub(super) fn arm(&mut self, waker: &Waker) -> bool {
-        let Some(hub) = self.first_hub() else {
-            return false;
-        };
         // The rounds of this poll took all that was started, and nothing is started within a poll.
         debug_assert!(self.first.fresh == 0 && self.next_round == 0);
-        // SAFETY: the owner's reference keeps the first page, and with it the hub (invariant 8).
-        let hub = unsafe { hub.as_ref() };
         // A clone is foreign code: before anything changes.
         let waker = waker.clone();
         if self.held {
@@ -424,41 +482,30 @@ impl Schedule {
         }
         // SAFETY: the schedule is the owner's, the word is held, and its last ticket is counted
         // (invariant 7).
-        unsafe { hub.task.store(waker, self.issued) }
+        unsafe { self.hub().task.store(waker, self.issued) }
         self.held = false;
-        self.add_to_round(hub.ready.take());
+        self.add_to_round(self.hub().ready.take());
         self.turn.left != 0 || self.round != 0
     }
 
     #[inline]
-    fn first_hub(&self) -> Option<NonNull<Hub>> {
-        if self.first.all == 0 {
-            return None;
-        }
-        // SAFETY: the first page is there, and the owner's reference keeps it (invariant 8).
-        Some(unsafe { self.first.header.as_ref() }.hub)
-    }
-
-    #[inline]
-    fn hub(&self) -> Option<&Hub> {
-        // SAFETY: the first page keeps the hub, and the owner keeps the first page (invariant 8).
-        self.first_hub().map(|hub| unsafe { hub.as_ref() })
+    fn hub(&self) -> &Hub {
+        // SAFETY: the owner's reference keeps the first page, and that keeps the hub (invariant 8).
+        unsafe { self.first.header.as_ref().hub.as_ref() }
     }
 }
 
-impl Drop for Schedule {
+impl Drop for Owner {
     /// The owner's exit.
     fn drop(&mut self) {
-        let Some(hub) = self.first_hub() else { return };
-        let exit = Exit(self);
-        // SAFETY: the owner's reference to the first page, which `exit` gives back, keeps the hub
-        // (invariant 8).
-        let hub = unsafe { hub.as_ref() };
-        let shared = !exit.0.first.is_unshared(exit.0.others.len())
-            || exit.0.others.iter().any(|page| !page.is_unshared(0));
+        let others = mem::take(&mut self.others);
+        let exit = Exit { first: self.first.header, others };
+        let shared = !self.first.is_unshared(exit.others.len())
+            || exit.others.iter().any(|page| !page.is_unshared(0));
+        let hub = self.hub();
         if shared {
             // A late wake gets as far as this word, and no further.
-            let issued = exit.0.issued.wrapping_add(hub.ready.close().has_ticket().into());
+            let issued = self.issued.wrapping_add(hub.ready.close().has_ticket().into());
             // SAFETY: the word is closed, and this was the last ticket (invariant 7).
             unsafe { hub.task.end(issued) }
         } else {
@@ -466,17 +513,18 @@ impl Drop for Schedule {
             // 8).
             unsafe { hub.task.end_unshared() }
         }
+        drop(exit);
     }
 }
 
-impl Drop for Exit<'_> {
+impl Drop for Exit {
     fn drop(&mut self) {
-        for page in &self.0.others {
+        for page in &self.others {
             // SAFETY: the owner's reference; the set has dropped the children (invariants 3 and 8).
             unsafe { page::release(page.header) }
         }
         // SAFETY: as above.
-        unsafe { page::release(self.0.first.header) }
+        unsafe { page::release(self.first) }
     }
 }
 
@@ -501,7 +549,7 @@ mod races {
 
     /// Five running children, all polled once, in three pages: one in the first, two in each other.
     struct Owner {
-        schedule: Schedule,
+        schedule: super::Owner,
         /// Set before the wake of the child, and handed over by it.
         flags: [[Shared<AtomicBool>; 2]; 3],
         /// The wakes that are over.
@@ -510,9 +558,9 @@ mod races {
 
     impl Owner {
         fn new() -> Self {
-            let mut schedule = Schedule::new();
+            let mut schedule = super::Owner::new(1, Layout::new::<()>());
             for _ in 0..5 {
-                let (slot, _) = schedule.claim(Layout::new::<()>(), true);
+                schedule.claim(Layout::new::<()>(), true);
             }
             schedule.begin_round();
             assert_eq!(iter::from_fn(|| schedule.next()).count(), 5);

@@ -137,9 +137,12 @@ impl Task {
     unsafe fn replace(&self, waker: Option<Waker>) {
         // Ordering: Relaxed, the caller's acquire made every store and every look come before.
         let mut spare = self.spare.load(Ordering::Relaxed);
-        self.spare.store(ptr::null_mut(), Ordering::Relaxed);
         // SAFETY: by the contract the cell is not shared now.
         let old = self.waker.with_mut(|cell| unsafe { mem::replace(&mut *cell, waker) });
+        if spare.is_null() {
+            return drop(old);
+        }
+        self.spare.store(ptr::null_mut(), Ordering::Relaxed);
         let spares = iter::from_fn(|| {
             if spare.is_null() {
                 return None;
