@@ -198,9 +198,10 @@ impl<T, E> Policy<Result<T, E>> for AllOk<T> {
         _left: usize,
     ) -> ControlFlow<Self::Output> {
         match output {
-            Ok(value) => ControlFlow::Continue(self.0.put(index, value)),
-            Err(error) => ControlFlow::Break(Err(error)),
+            Ok(value) => self.0.put(index, value),
+            Err(error) => return ControlFlow::Break(Err(error)),
         }
+        ControlFlow::Continue(())
     }
 
     fn finish(self) -> Self::Output {
@@ -218,7 +219,8 @@ impl<O> Policy<O> for AllSettled<O> {
 
     #[inline]
     fn child_done(&mut self, index: usize, output: O, _left: usize) -> ControlFlow<Self::Output> {
-        ControlFlow::Continue(self.0.put(index, output))
+        self.0.put(index, output);
+        ControlFlow::Continue(())
     }
 
     fn finish(self) -> Self::Output {
@@ -237,9 +239,10 @@ impl<T, E> Policy<Result<T, E>> for FirstOk<E> {
         _left: usize,
     ) -> ControlFlow<Self::Output> {
         match output {
-            Ok(value) => ControlFlow::Break(Ok(value)),
-            Err(error) => ControlFlow::Continue(self.0.push(error)),
+            Ok(value) => return ControlFlow::Break(Ok(value)),
+            Err(error) => self.0.push(error),
         }
+        ControlFlow::Continue(())
     }
 
     fn finish(self) -> Self::Output {
