@@ -88,10 +88,13 @@ use crate::{
 ///
 /// # Values
 ///
-/// Awaiting a group whose children return something else than `()` does not compile, because it
-/// would throw the values away, and with them perhaps the inner error of a nested `Result`. Take
-/// them one by one with [`next`](Group::next), or have the children write to what they borrow, as
-/// above. What they borrow is free again when the group is gone: after `group.await`, or a `drop`.
+/// Children may return anything; the [ways to join](crate::_documentation::choosing) say what becomes
+/// of it. [`try_join`](Group::try_join) gives the values in order, and [`next`](Group::next) one by one.
+/// Or have the children write to what they borrow, as above, which is free again when the group is
+/// gone: after `group.await`, or a `drop`.
+///
+/// Awaiting a group whose children return something else than `Result<(), E>` does not compile. It
+/// would throw the values away, and with them perhaps the inner error of a nested `Result`.
 ///
 /// ```compile_fail
 /// # async fn fetch() -> Result<String, std::io::Error> { Ok(String::new()) }

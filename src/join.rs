@@ -202,6 +202,7 @@ where
 {
     type Output = Result<(), E>;
 
+    /// Runs the children until one fails, or all are done.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = ready!(poll(self.as_mut(), cx));
         self.is_terminated = true;

@@ -36,7 +36,8 @@
 //! The parts are there: `FuturesUnordered`, `try_join_all`, tokio's `JoinSet`. Each has a catch where
 //! the first error is to end it all. `JoinSet` needs tokio and `'static`. `try_join_all` hides an error
 //! behind a slow sibling from 31 futures on ([futures-rs issue 2866]). With `FuturesUnordered` the
-//! caller writes the loop, the limit and the end each time. A `Group` does this, and nothing else.
+//! caller writes the loop, the limit and the end each time. A `Group` does this, and nothing else. If
+//! you come from one of them, [choosing](_documentation::choosing) says what to write instead.
 //!
 //! [futures-rs issue 2866]: https://github.com/rust-lang/futures-rs/issues/2866
 //!
@@ -47,45 +48,61 @@
 //! | run futures of any type, and fail fast | [`Group::new`], `go`, `.await` |
 //! | the same on one thread, without `Send` | [`Group::new_local`] |
 //! | run futures of one type, without a box each | [`Group::unboxed`], [`push`](Group::push), or [`collect`](Iterator::collect) |
+//! | have their values in order | [`try_join`](Group::try_join), or [`join`](Group::join), which keeps every error |
+//! | take the first success, or so many | [`race_ok`](Group::race_ok), [`quorum`](Group::quorum) |
+//! | decide otherwise what the outcome is | [`Policy`], [`join_with`](Group::join_with) |
+//! | take outputs as they come | [`next`](Group::next), [`completions`](Group::completions) |
 //! | run a few at a time | [`with_limit`](Group::with_limit), [`try_push`](Group::try_push), `try_go` |
-//! | take outputs as they come | [`next`](Group::next) |
+//! | run a stream of futures, a few at a time | `forward` to the [`Sink`](Group#impl-Sink<F>-for-Group<F>), [`ready`](Group::ready) |
 //! | drop one child, or all | [`remove`](Group::remove), [`clear`](Group::clear) |
+//!
+//! [Choosing](_documentation::choosing) has a recipe for each way to join.
 //!
 //! # Cookbook
 //!
-//! Results by index, in variables of the caller:
+//! The values of all, in order, or the first error:
 //!
 //! ```
+//! # async fn length(query: &str) -> Result<usize, std::io::Error> { Ok(query.len()) }
 //! # smol::block_on(async {
 //! let queries = ["a", "bb", "ccc"];
-//! let mut lengths = [0; 3];
-//! let mut group = errgroup::Group::new();
-//! for (length, query) in lengths.iter_mut().zip(queries) {
-//!     group.go(async move {
-//!         *length = query.len(); // awaits something, in real life
-//!         Ok::<_, std::io::Error>(())
-//!     });
-//! }
-//! group.await?;
-//! assert_eq!(lengths, [1, 2, 3]);
+//! let group: errgroup::Group<_> = queries.into_iter().map(length).collect();
+//! assert_eq!(group.try_join().await?, [1, 2, 3]);
 //! # Ok::<_, std::io::Error>(()) }).unwrap();
 //! ```
 //!
-//! A steady stream of work, eight at a time, with the outputs in order of completion:
+//! Results of different types, in variables of the caller:
 //!
 //! ```
-//! # async fn fetch(n: u32) -> u32 { n }
+//! # async fn user() -> Result<String, std::io::Error> { Ok("ann".into()) }
+//! # async fn orders() -> Result<Vec<u32>, std::io::Error> { Ok(vec![7, 9]) }
 //! # smol::block_on(async {
-//! let mut jobs = 0..100;
-//! let mut group = errgroup::Group::unboxed();
-//! group.extend(jobs.by_ref().take(8).map(fetch));
-//! let mut sum = 0;
-//! while let Some(output) = group.next().await {
-//!     sum += output;
-//!     group.extend(jobs.next().map(fetch));
-//! }
-//! assert_eq!(sum, 4950);
-//! # });
+//! let (mut name, mut numbers) = (String::new(), Vec::new());
+//! let mut group = errgroup::Group::new();
+//! group.go(async {
+//!     name = user().await?;
+//!     Ok::<_, std::io::Error>(())
+//! });
+//! group.go(async {
+//!     numbers = orders().await?;
+//!     Ok(())
+//! });
+//! group.await?;
+//! assert_eq!((name.as_str(), numbers), ("ann", vec![7, 9]));
+//! # Ok::<_, std::io::Error>(()) }).unwrap();
+//! ```
+//!
+//! A stream of work, eight at a time, until it ends or one fails:
+//!
+//! ```
+//! use errgroup::Group;
+//! use futures::StreamExt;
+//!
+//! # async fn store(n: u32) -> Result<(), std::io::Error> { Ok(()) }
+//! # smol::block_on(async {
+//! let jobs = futures::stream::iter(0..100).map(store);
+//! jobs.map(Ok).forward(Group::unboxed().with_limit(8)).await?;
+//! # Ok::<_, std::io::Error>(()) }).unwrap();
 //! ```
 //!
 //! Children that find more work return it, until none is left:
@@ -149,6 +166,7 @@
 
 extern crate alloc;
 
+pub mod _documentation;
 mod group;
 mod join;
 pub mod policy;

@@ -214,9 +214,10 @@ impl<F> Set<F> {
         if slots().map(|slot| self.index(slot)).is_sorted() {
             self.number(slots());
         } else {
-            let mut slots: Vec<_> = slots().collect();
-            slots.sort_unstable_by_key(|&slot| self.index(slot));
-            self.number(slots.into_iter());
+            let mut in_order = Vec::with_capacity(self.len);
+            in_order.extend(slots());
+            in_order.sort_unstable_by_key(|&slot| self.index(slot));
+            self.number(in_order.into_iter());
         }
     }
 

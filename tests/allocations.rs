@@ -190,3 +190,86 @@ fn queue_does_not_keep_the_removed() {
     });
     assert!(info.bytes_max < 10_000, "{info:?}");
 }
+
+/// What is allocated by the join alone, from its first poll on.
+fn measure_join<J: Future + Unpin>(mut join: J, check: impl FnOnce(J::Output)) -> AllocationInfo {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut output = Poll::Pending;
+    let info = measure(|| {
+        while output.is_pending() {
+            output = Pin::new(&mut join).poll(&mut cx);
+        }
+    });
+    let Poll::Ready(output) = output else { unreachable!() };
+    check(output);
+    info
+}
+
+/// Yields once if its number is even, so that the odd ones are done first.
+fn even_later(n: usize) -> impl Future<Output = Result<usize, usize>> {
+    let mut yields = n % 2 == 0;
+    poll_fn(move |cx| {
+        if yields {
+            yields = false;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(n))
+    })
+}
+
+#[test]
+fn joined_values_are_one() {
+    for n in [1, 2, 3, 10, 100] {
+        let in_order: Group<_> = (0..n).map(|n| ready(Ok::<_, ()>(n))).collect();
+        let info = measure_join(in_order.try_join(), |values| assert_eq!(values.unwrap().len(), n));
+        assert_eq!(info.count_total, 1, "{n} in order");
+
+        let out_of_order: Group<_> = (0..n).map(even_later).collect();
+        let info = measure_join(out_of_order.join(), |values| {
+            assert_eq!(values, (0..n).map(Ok).collect::<Vec<_>>());
+        });
+        assert_eq!(info.count_total, 1, "{n} out of order");
+    }
+}
+
+#[test]
+fn joined_values_are_one_where_others_were_done_or_removed_before() {
+    let mut group: Group<_> = (0..100).map(even_later).collect();
+    for n in (1..100).step_by(2) {
+        assert_eq!(poll_next(&mut group), Poll::Ready(Some(Ok(n))));
+    }
+    assert_eq!(group.len(), 50);
+    let info = measure_join(group.try_join(), |values| {
+        assert_eq!(values.unwrap(), (0..100).step_by(2).collect::<Vec<_>>());
+    });
+    assert_eq!(info.count_total, 1);
+}
+
+#[test]
+fn joined_values_are_two_where_slots_were_used_again() {
+    let mut group: Group<_> = (0..100).map(even_later).collect();
+    assert_eq!(poll_next(&mut group), Poll::Ready(Some(Ok(1))));
+    group.push(even_later(100));
+    let info = measure_join(group.try_join(), |values| {
+        assert_eq!(values.unwrap(), (0..=100).filter(|n| *n != 1).collect::<Vec<_>>());
+    });
+    assert_eq!(info.count_total, 2);
+}
+
+#[test]
+fn first_success_is_none_and_a_quorum_is_one() {
+    let group: Group<_> = (0..100).map(even_later).collect();
+    let info = measure_join(group.race_ok(), |value| assert_eq!(value, Ok(1)));
+    assert_eq!(info.count_total, 0);
+
+    let group: Group<_> = (0..100).map(even_later).collect();
+    let info = measure_join(group.quorum(3), |values| assert_eq!(values, Ok(vec![1, 3, 5])));
+    assert_eq!(info.count_total, 1);
+}
+
+#[test]
+fn awaited_group_is_none() {
+    let group: Group<_> = (0..100).map(|_| ready(Ok::<(), ()>(()))).collect();
+    assert_eq!(measure_join(group, |outcome| assert_eq!(outcome, Ok(()))).count_total, 0);
+}

@@ -128,7 +128,7 @@ fn errors_are_one_error_that_shows_all() {
     );
     assert!(errors.source().is_none());
     assert_eq!((&errors).into_iter().count(), 3);
-    assert_eq!(errors.iter().rev().next(), Some(&parse("")));
+    assert_eq!(errors.last(), Some(&parse("")));
     assert_eq!(errors.into_iter().next(), Some(parse("x")));
     assert_eq!(Errors::from_iter([parse("x")]).to_string(), parse("x").to_string());
     let boxed: Box<dyn Error + Send + Sync> = Errors::from_iter([parse("x")]).into();

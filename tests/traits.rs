@@ -9,8 +9,12 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use errgroup::{Full, Group, Key, Next};
+use errgroup::{
+    Completions, Errors, Full, Group, Join, JoinWith, Key, Next, Quorum, RaceOk, Ready, TryJoin,
+};
+use futures::Sink;
 use futures::future::{BoxFuture, FusedFuture, LocalBoxFuture};
+use futures::stream::FusedStream;
 
 /// Whether a type implements a trait: the inherent constant, where it exists, hides that of `No`.
 macro_rules! implements {
@@ -72,6 +76,41 @@ fn group_and_next_are_unpin_whatever_the_children() {
     assert!(!implements!(Like<u8>: Unpin));
     assert!(implements!(OfAll: Unpin));
     assert!(implements!(Next<'static, Like<u8>>: Unpin));
+}
+
+#[test]
+fn joins_are_send_and_unpin_as_their_parts_are() {
+    assert!(implements!(TryJoin<Like<Cell<u8>>>: Send + Unpin + FusedFuture + std::fmt::Debug));
+    assert!(implements!(RaceOk<Like<u8>>: Send + Sync + Unpin + FusedFuture));
+    assert!(implements!(Quorum<Like<u8>>: Send + Sync + Unpin + FusedFuture));
+    assert!(implements!(Join<Like<u8>>: Send + Sync + Unpin + FusedFuture));
+    assert!(!implements!(TryJoin<Like<Rc<u8>>>: Send));
+    // Their values are in them.
+    assert!(!implements!(Join<Pending<Rc<u8>>>: Send));
+    assert!(!implements!(JoinWith<Like<u8>, Rc<u8>>: Send));
+    assert!(implements!(JoinWith<Like<u8>, PhantomPinned>: Unpin));
+}
+
+#[test]
+fn completions_and_ready_are_send_as_the_group_is() {
+    assert!(implements!(Completions<'static, Like<Cell<u8>>>: FusedStream + Send + Unpin));
+    assert!(!implements!(Completions<'static, Like<Rc<u8>>>: Send));
+    assert!(
+        implements!(Ready<'static, Like<Cell<u8>>>: Future<Output = Result<(), ()>> + Send + Unpin)
+    );
+    assert!(!implements!(Ready<'static, Pending<u8>>: Future));
+}
+
+#[test]
+fn group_is_a_sink_only_where_it_is_a_future() {
+    assert!(implements!(OfLocal: Sink<Like<Rc<u8>>, Error = ()>));
+    assert!(!implements!(Group<Pending<Result<u8, ()>>>: Sink<Pending<Result<u8, ()>>>));
+}
+
+#[test]
+fn errors_are_an_error_where_each_is_shown() {
+    assert!(implements!(Errors<String>: Error + Send + Sync + Clone + Eq));
+    assert!(!implements!(Errors<Cell<u8>>: Error));
 }
 
 #[test]
