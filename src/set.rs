@@ -71,7 +71,8 @@ pub(crate) struct Set<F> {
     /// `None` until there is a page.
     owner: Option<Owner>,
     len: usize,
-    running: usize,
+    /// The children that were not started: a count that does not change as one finishes.
+    unstarted: usize,
     children: PhantomData<F>,
 }
 
@@ -110,7 +111,7 @@ impl<F> Set<F> {
     const SLOT: Layout = Layout::new::<Child<F>>();
 
     pub(crate) const fn new() -> Self {
-        Self { owner: None, len: 0, running: 0, children: PhantomData }
+        Self { owner: None, len: 0, unstarted: 0, children: PhantomData }
     }
 
     /// Makes room for `children` more, exactly or with some to grow.
@@ -131,7 +132,7 @@ impl<F> Set<F> {
 
     /// The number of children that may be polled.
     pub(crate) fn running(&self) -> usize {
-        self.running
+        self.len - self.unstarted
     }
 
     /// Stores a child, and lets it be polled if it is to `start` at once.
@@ -143,7 +144,7 @@ impl<F> Set<F> {
         // (invariant 3).
         unsafe { slots.cast::<Child<F>>().add(slot.slot as usize).write(Child { index, future }) };
         self.len += 1;
-        self.running += usize::from(start);
+        self.unstarted += usize::from(!start);
         slot
     }
 
@@ -162,7 +163,6 @@ impl<F> Set<F> {
                 unsafe { slots.cast::<Child<F>>().add(slot as usize).write(child) };
                 *index += 1;
                 self.len += 1;
-                self.running += 1;
                 true
             });
         }
@@ -172,7 +172,7 @@ impl<F> Set<F> {
     pub(crate) fn start(&mut self, slot: Slot, index: u64) {
         if self.contains(slot, index) {
             self.schedule_mut().start(slot);
-            self.running += 1;
+            self.unstarted -= 1;
         }
     }
 
@@ -182,7 +182,7 @@ impl<F> Set<F> {
         let mut page = 0;
         while let Some(slot) = self.owner.as_ref().and_then(|owner| owner.first_fresh(page)) {
             self.schedule_mut().unstart(slot);
-            self.running -= 1;
+            self.unstarted += 1;
             fresh.push((self.index(slot), slot));
             page = slot.page;
         }
@@ -263,7 +263,7 @@ impl<F> Set<F> {
     fn vacate(&mut self, page: u32, slots: usize) -> usize {
         let (stored, running) = self.schedule_mut().vacate(page, slots);
         self.len -= stored.count_ones() as usize;
-        self.running -= running.count_ones() as usize;
+        self.unstarted -= (stored & !running).count_ones() as usize;
         stored
     }
 
@@ -294,53 +294,55 @@ impl<F: Future> Set<F> {
         budget: &mut Budget,
         mut done: impl FnMut(u64, F::Output, usize) -> ControlFlow<B>,
     ) -> Poll<ControlFlow<B>> {
-        let Self { owner: Some(schedule), len, running, .. } = self else {
+        let Self { owner: Some(schedule), len, unstarted, .. } = self else {
             return Poll::Ready(ControlFlow::Continue(()));
         };
         let schedule: &mut Schedule = schedule;
         // Invariant 6: what an earlier poll left of its round does not count as having looked.
         let mut looked = false;
         loop {
-            while let Some(slot) = schedule.next() {
-                if budget.is_spent() {
-                    schedule.put_back(slot);
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                let turn = schedule.turn();
-                // SAFETY: the slot is one of the page that has its turn, which the owner's reference
-                // keeps while the child is polled.
-                let (child, waker) = unsafe {
-                    let child = turn.slots.cast::<Child<F>>().add(slot.slot as usize);
-                    (child.as_ptr(), waker::of_slot(turn.header, slot.slot))
-                };
-                // SAFETY: `next` gives out slots with a running child. It is pinned: it stays in its
-                // slot until it is dropped there (invariant 3).
-                let future = unsafe { Pin::new_unchecked(&mut (*child).future) };
-                let poll = future.poll(&mut Context::from_waker(&waker));
-                budget.polls -= 1;
-                let Poll::Ready(output) = poll else {
-                    let (is_woken, is_fresh) =
-                        (schedule.is_woken(slot.slot), schedule.turn().is_fresh(slot.slot));
-                    budget.wait(is_woken, is_fresh);
-                    continue;
-                };
-                // The slot is free before foreign code can unwind (invariant 4).
-                schedule.finish(slot);
-                *len -= 1;
-                *running -= 1;
-                // SAFETY: there was a child in the slot, and it is dropped where it lies, once, as the
-                // slot is free from now on (invariant 3).
-                let index = unsafe {
-                    ptr::drop_in_place(&raw mut (*child).future);
-                    (*child).index
-                };
-                let flow = done(index, output, *len);
-                if flow.is_break() {
-                    return Poll::Ready(flow);
+            while let Some(mut left) = schedule.next() {
+                while left != 0 {
+                    if budget.is_spent() {
+                        schedule.put_back(left);
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    let slot = left.trailing_zeros();
+                    left &= left - 1;
+                    let turn = schedule.turn();
+                    // SAFETY: the slot is one of the page that has its turn, which the owner's
+                    // reference keeps while the child is polled.
+                    let (child, waker) = unsafe {
+                        let child = turn.slots.cast::<Child<F>>().add(slot as usize);
+                        (child.as_ptr(), waker::of_slot(turn.header, slot))
+                    };
+                    // SAFETY: `next` gives out slots with a running child. It is pinned: it stays in
+                    // its slot until it is dropped there (invariant 3).
+                    let future = unsafe { Pin::new_unchecked(&mut (*child).future) };
+                    let poll = future.poll(&mut Context::from_waker(&waker));
+                    budget.polls -= 1;
+                    let Poll::Ready(output) = poll else {
+                        budget.wait(schedule.is_woken(slot), schedule.turn().is_fresh(slot));
+                        continue;
+                    };
+                    // The slot is free before foreign code can unwind (invariant 4).
+                    schedule.finish(slot);
+                    *len -= 1;
+                    // SAFETY: there was a child in the slot, and it is dropped where it lies, once, as
+                    // the slot is free from now on (invariant 3).
+                    let index = unsafe {
+                        ptr::drop_in_place(&raw mut (*child).future);
+                        (*child).index
+                    };
+                    let flow = done(index, output, *len);
+                    if flow.is_break() {
+                        schedule.put_back(left);
+                        return Poll::Ready(flow);
+                    }
                 }
             }
-            if *running == 0 {
+            if *len == *unstarted {
                 return Poll::Ready(ControlFlow::Continue(()));
             }
             if !looked {

@@ -321,10 +321,11 @@ impl Schedule {
         (stored, running)
     }
 
-    /// Marks the slot of a running child as free again, whose turn it was.
+    /// Marks the slot of a running child as free again, in the turn of its page and after its own.
     #[inline]
-    pub(super) fn finish(&mut self, Slot { page: number, slot }: Slot) {
-        debug_assert_eq!((number, self.turn.left & 1 << slot), (self.turn.page, 0));
+    pub(super) fn finish(&mut self, slot: u32) {
+        let number = self.turn.page;
+        debug_assert_eq!(self.turn.left & 1 << slot, 0);
         let page = self.page_mut(number);
         let was_full = page.is_full();
         page.stored &= !(1 << slot);
@@ -368,18 +369,17 @@ impl Schedule {
             || hub.ready.is_woken(self.turn.page, slot)
     }
 
-    /// The next slot to be polled in this round. Its page is that of [`turn`](Self::turn).
+    /// The slots that are to be polled next, all of the page that has its [`turn`](Self::turn) then. What
+    /// is not polled of them is to be [put back](Self::put_back).
     #[inline]
-    pub(super) fn next(&mut self) -> Option<Slot> {
+    pub(super) fn next(&mut self) -> Option<usize> {
         while self.turn.left == 0 {
             if self.round == 0 {
                 return None;
             }
             self.begin_turn();
         }
-        let slot = self.turn.left.trailing_zeros();
-        self.turn.left &= self.turn.left - 1;
-        Some(Slot { page: self.turn.page, slot })
+        Some(mem::take(&mut self.turn.left))
     }
 
     #[inline]
@@ -405,11 +405,10 @@ impl Schedule {
         &self.turn
     }
 
-    /// Undoes a [`next`](Self::next).
+    /// Keeps slots of a [`next`](Self::next) for the next one.
     #[inline]
-    pub(super) fn put_back(&mut self, Slot { page, slot }: Slot) {
-        debug_assert_eq!(page, self.turn.page);
-        self.turn.left |= 1 << slot;
+    pub(super) fn put_back(&mut self, left: usize) {
+        self.turn.left = left;
     }
 
     /// Takes all that is ready, when the last round is over.
@@ -563,7 +562,8 @@ mod races {
                 schedule.claim(Layout::new::<()>(), true);
             }
             schedule.begin_round();
-            assert_eq!(iter::from_fn(|| schedule.next()).count(), 5);
+            let started = iter::from_fn(|| schedule.next());
+            assert_eq!(started.map(usize::count_ones).sum::<u32>(), 5);
             Self { schedule, flags: Default::default(), over: Default::default() }
         }
 
@@ -598,13 +598,16 @@ mod races {
 
         /// The children of a round that has begun.
         fn turns(&mut self) -> Vec<(u32, u32)> {
-            let turns = iter::from_fn(|| self.schedule.next());
-            let turns = turns.map(|Slot { page, slot }| {
-                let flag = &self.flags[page as usize][slot as usize];
-                assert!(flag.load(Ordering::Relaxed), "a wake hands over what came before it");
-                (page, slot)
-            });
-            turns.collect()
+            let mut turns = Vec::new();
+            while let Some(slots) = self.schedule.next() {
+                let page = self.schedule.turn().page;
+                for slot in (0..2).filter(|slot| slots & 1 << slot != 0) {
+                    let flag = &self.flags[page as usize][slot as usize];
+                    assert!(flag.load(Ordering::Relaxed), "a wake hands over what came before it");
+                    turns.push((page, slot));
+                }
+            }
+            turns
         }
     }
 
