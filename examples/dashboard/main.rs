@@ -4,7 +4,8 @@
 //! `cargo run --example dashboard` plays two acts with services of its own on loopback;
 //! `cargo run --example dashboard -- URL URL ... [--limit N]` fetches the given URLs instead.
 
-mod client;
+#[path = "../http/mod.rs"]
+mod http;
 mod progress;
 mod services;
 
@@ -16,7 +17,7 @@ use clap::Parser;
 use clap::builder::RangedU64ValueParser;
 use errgroup::Group;
 
-use client::{Page, Target};
+use http::client::{self, Page, Target};
 use progress::Board;
 use services::{Plan, Services};
 
@@ -58,13 +59,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// Gets the pages of all targets at once, or `limit` at a time.
+/// Gets the pages of all targets at once, or `limit` at a time, and how long each took.
 ///
 /// The children borrow the targets, and each its own slot for the page. When one fails, the group
 /// drops the others, and with them their connections, before it hands out the error.
-async fn gather(targets: &[Target], limit: Option<usize>) -> Result<Vec<Page>, client::Error> {
+async fn gather(
+    targets: &[Target],
+    limit: Option<usize>,
+) -> Result<Vec<(Page, Duration)>, client::Error> {
     let board = Board::new(targets);
-    let mut pages: Vec<Option<Page>> = targets.iter().map(|_| None).collect();
+    let mut pages: Vec<Option<(Page, Duration)>> = targets.iter().map(|_| None).collect();
 
     let mut group = Group::new();
     if let Some(limit) = limit {
@@ -74,10 +78,11 @@ async fn gather(targets: &[Target], limit: Option<usize>) -> Result<Vec<Page>, c
         let line = board.line(&target.name);
         group.go(async move {
             line.start();
+            let start = Instant::now();
             let page = target.get().await;
             let page = page.inspect_err(|error| line.finish(&error.cause))?;
             line.finish(format_args!("{}, {} bytes", page.status, page.body.len()));
-            *slot = Some(page);
+            *slot = Some((page, start.elapsed()));
             Ok(())
         });
     }
@@ -92,7 +97,7 @@ async fn fetch(args: Args) -> Result<(), Box<dyn Error>> {
     let targets = targets.collect::<Result<Vec<_>, _>>()?;
     let start = Instant::now();
     let pages = gather(&targets, args.limit).await?;
-    let bytes: usize = pages.iter().map(|page| page.body.len()).sum();
+    let bytes: usize = pages.iter().map(|(page, _)| page.body.len()).sum();
     println!("  total {bytes} bytes in {}", millis(start.elapsed()));
     Ok(())
 }
@@ -112,14 +117,14 @@ async fn all_well() -> Result<(), Box<dyn Error>> {
     let total = start.elapsed();
 
     println!("\n  The dashboard");
-    for (target, page) in services.targets.iter().zip(&pages) {
-        let (time, text) = (millis(page.took), String::from_utf8_lossy(&page.body));
+    for (target, (page, took)) in services.targets.iter().zip(&pages) {
+        let (time, text) = (millis(*took), String::from_utf8_lossy(&page.body));
         println!("  {:16} {time:>9}  {text}", target.name);
     }
-    let one_by_one = pages.iter().map(|page| page.took).sum();
+    let one_by_one = pages.iter().map(|(_, took)| took).sum();
     let (time, sum) = (millis(total), millis(one_by_one));
     println!("  total            {time:>9}  (one by one {sum})");
-    let bodies = pages.iter().map(|page| &page.body);
+    let bodies = pages.iter().map(|(page, _)| &page.body);
     check(bodies.eq(TEXTS), "a service answered wrongly")?;
     check(total < one_by_one, "the requests did not run at once")
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use crate::client::Target;
+use crate::http::client::Target;
 
 /// The lines of all requests, on standard output.
 pub(crate) struct Board {

@@ -1,20 +1,16 @@
 //! HTTP services on loopback which count the requests that they are working on.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::Response;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use smol::net::TcpListener;
-use smol::{Task, Timer, future};
-use smol_hyper::rt::FuturesIo;
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use smol::{Timer, future};
 
-use crate::client::Target;
+use crate::http::client::Target;
+use crate::http::server::Server;
 
 /// What a service does with a request.
 #[derive(Clone, Copy)]
@@ -31,7 +27,7 @@ pub(crate) enum Plan {
 pub(crate) struct Services {
     pub(crate) targets: Vec<Target>,
     pub(crate) traffic: Arc<Traffic>,
-    _servers: Vec<Task<()>>,
+    _servers: Vec<Server>,
 }
 
 /// How many requests the services are working on.
@@ -49,10 +45,10 @@ impl Services {
         let traffic = Arc::<Traffic>::default();
         let (mut targets, mut servers) = (Vec::new(), Vec::new());
         for (name, plan) in plans {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            let url = format!("http://{}/", listener.local_addr()?);
-            targets.push(Target::new(name, &url)?);
-            servers.push(smol::spawn(serve(listener, plan, traffic.clone())));
+            let traffic = traffic.clone();
+            let server = Server::start(move |_| answer(plan, traffic.clone())).await?;
+            targets.push(Target::new(name, &format!("http://{}/", server.address))?);
+            servers.push(server);
         }
         Ok(Self { targets, traffic, _servers: servers })
     }
@@ -87,24 +83,12 @@ impl Drop for Visit<'_> {
     }
 }
 
-async fn serve(listener: TcpListener, plan: Plan, traffic: Arc<Traffic>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let traffic = traffic.clone();
-        let service = service_fn(move |_| answer(plan, traffic.clone()));
-        let connection = http1::Builder::new().serve_connection(FuturesIo::new(stream), service);
-        smol::spawn(connection).detach();
-    }
-}
-
-async fn answer(
-    plan: Plan,
-    traffic: Arc<Traffic>,
-) -> Result<Response<Full<&'static [u8]>>, Infallible> {
+async fn answer(plan: Plan, traffic: Arc<Traffic>) -> (StatusCode, Bytes) {
     let visit = traffic.enter();
-    let (status, text) = match plan {
+    match plan {
         Plan::Answer(millis, text) => {
             sleep(millis).await;
-            (200, text)
+            (StatusCode::OK, Bytes::from_static(text.as_bytes()))
         }
         Plan::Fail(millis) => {
             traffic.reach(3).await;
@@ -112,12 +96,10 @@ async fn answer(
             drop(visit);
             let others = traffic.in_flight.load(SeqCst);
             traffic.at_failure.store(others, SeqCst);
-            (500, "")
+            (StatusCode::INTERNAL_SERVER_ERROR, Bytes::new())
         }
         Plan::Hang => future::pending().await,
-    };
-    let response = Response::builder().status(status).body(Full::new(text.as_bytes()));
-    Ok(response.expect("the status is valid"))
+    }
 }
 
 async fn sleep(millis: u64) {

@@ -1,6 +1,5 @@
 //! A small HTTP client: one request on one connection, both inside the future that asks.
 
-use std::time::{Duration, Instant};
 use std::{error, fmt};
 
 use http_body_util::{BodyExt, Empty};
@@ -22,7 +21,6 @@ pub(crate) struct Target {
 pub(crate) struct Page {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
-    pub(crate) took: Duration,
 }
 
 /// Which target failed, and why.
@@ -32,7 +30,13 @@ pub(crate) struct Error {
     pub(crate) cause: Cause,
 }
 
-type Cause = Box<dyn error::Error + Send + Sync>;
+/// Why there is no page.
+#[derive(Debug)]
+pub(crate) enum Cause {
+    /// The server has answered, but not with success.
+    Status(StatusCode),
+    Other(Box<dyn error::Error + Send + Sync>),
+}
 
 impl Target {
     pub(crate) fn new(name: &str, url: &str) -> Result<Self, Error> {
@@ -50,21 +54,16 @@ impl Target {
     }
 
     async fn exchange(&self) -> Result<Page, Cause> {
-        let start = Instant::now();
         let stream = TcpStream::connect(&self.address).await?;
         let (mut sender, connection) = http1::handshake(FuturesIo::new(stream)).await?;
         let answer = async {
             let response = sender.send_request(self.request()?).await?;
             let status = response.status();
-            if status.is_redirection() {
-                return Err(format!("HTTP {status} (redirects are not followed)").into());
-            }
             if !status.is_success() {
-                return Err(format!("HTTP {status}").into());
+                return Err(Cause::Status(status));
             }
             let body = response.into_body().collect().await?.to_bytes();
-            let took = start.elapsed();
-            Ok(Page { status, body, took })
+            Ok(Page { status, body })
         };
         // The answer learns of all that goes wrong on the connection, so it alone ends the race.
         let drive = async {
@@ -107,10 +106,27 @@ impl error::Error for Error {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.cause)?;
-        match self.cause.source() {
-            Some(source) => write!(f, ": {source}"),
-            None => Ok(()),
+        write!(f, "{}: {}", self.name, self.cause)
+    }
+}
+
+impl<E: Into<Box<dyn error::Error + Send + Sync>>> From<E> for Cause {
+    fn from(cause: E) -> Self {
+        Self::Other(cause.into())
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) if status.is_redirection() => {
+                write!(f, "HTTP {status} (redirects are not followed)")
+            }
+            Self::Status(status) => write!(f, "HTTP {status}"),
+            Self::Other(cause) => match cause.source() {
+                Some(source) => write!(f, "{cause}: {source}"),
+                None => cause.fmt(f),
+            },
         }
     }
 }
