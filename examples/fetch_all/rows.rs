@@ -40,10 +40,10 @@ impl<'a> Row<'a> {
     pub(crate) fn new(url: &'a str, took: Duration, outcome: &Result<Page, Error>) -> Self {
         let (status, bytes, error) = match outcome {
             Ok(page) => (Some(page.status), page.body.len(), None),
-            Err(Error { cause: cause @ Cause::Status(status), .. }) => {
-                (Some(*status), 0, Some(cause.to_string()))
+            Err(Error { cause, .. }) => {
+                let status = if let Cause::Status(status) = cause { Some(*status) } else { None };
+                (status, 0, Some(cause.to_string()))
             }
-            Err(Error { cause, .. }) => (None, 0, Some(cause.to_string())),
         };
         let status = status.map(|status| status.as_u16());
         Self { url, status, bytes, milliseconds: took.as_millis() as u64, error }
