@@ -388,7 +388,8 @@ impl<F> Group<F> {
 
     /// Starts no child while `limit` or more are running, and queues the rest, first in first out.
     ///
-    /// A queued child is stored, but not polled. The limit is best set before children are added. Later
+    /// A queued child is stored, but not polled: the limit counts those that run, not those that take
+    /// memory. For that, see [`ready`](Group::ready). The limit is best set before children are added. Later
     /// is possible, and so is changing it: children that were polled already stay running, even if they
     /// are more than the limit. The others start again in order of insertion, as far as the limit allows,
     /// and the rest is queued, which allocates.

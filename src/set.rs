@@ -7,12 +7,14 @@
 //! it. Its waker sets its ready bit; the first bit in a page puts the page on the ready stack; the
 //! first change of the *ready word*, which holds the stack's head, the bits of the first page and the
 //! lead, wakes the task. A round takes the ready word with one swap and the bits of each page on the
-//! stack with one more, and polls each child that it found once. A child that is done or removed is
-//! dropped in its slot. One that panics stays in it: whoever polls the set clears it when that unwinds.
+//! stack with one more, and [`Set::poll_each`] polls each child that it found once. A child that is done
+//! or removed is dropped in its slot. One that panics stays in it: whoever polls the set clears it when
+//! that unwinds.
 //!
 //! # Words
 //!
-//! - The *owner* is whoever has the set by `&mut`; everybody else is a *waker*.
+//! - The *owner* is whoever has the set by `&mut`; everybody else is a *waker*. What the owner alone
+//!   knows of pages and rounds is the *schedule*. It lies with the hub, and moving a set moves a pointer.
 //! - The *hub* is what all pages share: the ready word, and the *task*, the waker of whoever polls the
 //!   set. While the ready word is *held*, wakes are noted and nobody is notified; otherwise the set is
 //!   *armed*.

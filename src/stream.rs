@@ -127,9 +127,10 @@ where
 
     /// Waits until there is room for one more child under the limit, while the children run.
     ///
-    /// With it a loop takes from its source no more than can run. A group without a limit always has
-    /// room; where there has been room 256 times in a row, the children and then the executor have
-    /// their turn all the same.
+    /// With it a loop takes from its source no more than can run, where [`push`](Group::push) alone would
+    /// store what the limit holds back. While there is room, no child is polled: a group that never
+    /// becomes full first runs when it is awaited. But where there has been room 256 times in a row, the
+    /// children and then the executor have their turn.
     ///
     /// ```
     /// # async fn send(n: u32) -> Result<(), u32> { Ok(()) }

@@ -143,8 +143,8 @@
 //! # });
 //! ```
 //!
-//! All hundred futures are stored at once here, which none of them notices: they are not polled. For a
-//! source that is endless, or whose futures are large, see the next recipe.
+//! A limit counts the children that run. The others are stored, all hundred of them here, which takes
+//! the memory of as many futures. For a source that is long or endless, see the next recipe.
 //!
 //! ## `for_each_concurrent`
 //!
@@ -168,6 +168,12 @@
 //! assert_eq!(here, there);
 //! # });
 //! ```
+//!
+//! In a task that is spawned, the compiler may find some stream of futures that borrow "not general
+//! enough" ([rust issue 110338]). A loop with [`ready`](crate::Group::ready) does the same without it, for a
+//! source that never waits.
+//!
+//! [rust issue 110338]: https://github.com/rust-lang/rust/issues/110338
 //!
 //! A stream of results, whose own errors end it all as well, is sent with those as the errors of the
 //! group: `jobs.map_ok(store).forward(group)`.

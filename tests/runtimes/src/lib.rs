@@ -57,6 +57,8 @@ macro_rules! scenarios {
             failure_closes_the_connections_of_siblings
             failure_goes_up_through_three_levels
             replies_are_right_and_the_limit_is_kept
+            values_are_in_order_when_timers_end_in_another
+            stream_runs_through_a_window
             wakes_from_other_threads_all_arrive
             wakes_reach_a_group_that_has_changed_tasks
             drop_while_pending_leaves_the_runtime_working

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Poll, Waker};
 use std::thread;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use errgroup::Group;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, join, join3, select};
-use futures::{StreamExt, poll};
+use futures::{StreamExt, poll, stream};
 
 use crate::{Ended, Runtime};
 
@@ -133,6 +134,67 @@ pub async fn replies_are_right_and_the_limit_is_kept<R: Runtime>() -> Ended {
     replied.unwrap();
     assert_eq!((most.load(SeqCst), clients.finished()), (4, CLIENTS as usize));
     Ended
+}
+
+pub async fn values_are_in_order_when_timers_end_in_another<R: Runtime>() -> Ended {
+    const CHILDREN: u32 = 40;
+    let child = |id| async move {
+        R::sleep(MOMENT * (id * 7 % 5)).await;
+        Ok::<_, u32>(id)
+    };
+    let group = || (0..CHILDREN).map(child).collect::<Group<_>>();
+    assert_eq!(group().try_join().await, Ok(Vec::from_iter(0..CHILDREN)));
+    assert_eq!(group().with_limit(8).join().await, Vec::from_iter((0..CHILDREN).map(Ok)));
+    assert_eq!(group().quorum(30).await.map(|values| values.len()), Ok(30));
+
+    let slow = async |id| {
+        R::sleep(if id == 9 { MOMENT } else { HOUR }).await;
+        Ok::<_, u32>(id)
+    };
+    assert_eq!((0..20).map(slow).collect::<Group<_>>().race_ok().await, Ok(9));
+    Ended
+}
+
+/// The source waits for a timer now and then, and the group for its children.
+pub async fn stream_runs_through_a_window<R: Runtime>() -> Ended {
+    const LIMIT: usize = 4;
+    let counts = Arc::new(Counts::default());
+    // Shared and not borrowed: of a stream of futures that borrow, in a task that is spawned, the
+    // compiler wants to know more than it can (rust issue 110338).
+    let children = stream::iter(0..).then({
+        let counts = counts.clone();
+        move |id| source::<R>(counts.clone(), id)
+    });
+    let mut group = Group::unboxed().with_limit(LIMIT);
+    assert_eq!(children.map(Ok).forward(&mut group).await, Err(50));
+    assert!(group.is_empty());
+    assert_eq!(counts.most.load(SeqCst), LIMIT);
+    // Of those up to the one that fails, so many at least are done, as no more than the limit run.
+    assert!(counts.done.load(SeqCst) > 50 - LIMIT);
+    Ended
+}
+
+#[derive(Default)]
+struct Counts {
+    now: AtomicUsize,
+    most: AtomicUsize,
+    done: AtomicUsize,
+}
+
+async fn source<R: Runtime>(
+    counts: Arc<Counts>,
+    id: u32,
+) -> impl Future<Output = Result<(), u32>> + use<R> {
+    if id % 20 == 19 {
+        R::sleep(MOMENT).await;
+    }
+    async move {
+        counts.most.fetch_max(counts.now.fetch_add(1, SeqCst) + 1, SeqCst);
+        R::sleep(MOMENT * (id % 3)).await;
+        counts.now.fetch_sub(1, SeqCst);
+        counts.done.fetch_add(1, SeqCst);
+        if id == 50 { Err(id) } else { Ok(()) }
+    }
 }
 
 /// Each child has one wake on its way at a time, so that one which is lost is missed. There are no timers
