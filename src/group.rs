@@ -563,7 +563,8 @@ impl<F> Group<F> {
 impl<F: Future> FromIterator<F> for Group<F> {
     fn from_iter<I: IntoIterator<Item = F>>(children: I) -> Self {
         let children = children.into_iter();
-        let mut group = Self::with_capacity(children.size_hint().0);
+        let mut group = Self::empty();
+        group.set.reserve(children.size_hint().0, true);
         group.set.extend(&mut group.added, children);
         group
     }

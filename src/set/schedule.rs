@@ -68,6 +68,12 @@ pub(super) struct Turn {
     pub(super) slots: NonNull<u8>,
 }
 
+/// Starts the children of these slots at its end, in one step for all of a page.
+struct Filling<'a> {
+    page: &'a mut Page,
+    slots: usize,
+}
+
 /// Gives the pages back, also when the waker of the task panics in its drop.
 struct Exit {
     first: NonNull<Header>,
@@ -210,17 +216,20 @@ impl Schedule {
         if page.is_full() {
             return;
         }
-        while !page.is_full() {
-            let slot = page.vacant();
+        let mut vacant = page.all & !page.stored;
+        let mut filling = Filling { page, slots: 0 };
+        while vacant != 0 {
+            let slot = vacant.trailing_zeros();
             // It is free until there is a child in it: `store` may unwind (invariant 4).
-            if !store(page.slots, slot) {
+            if !store(filling.page.slots, slot) {
                 return;
             }
-            page.claim(slot);
-            page.start(slot);
+            filling.slots |= 1 << slot;
+            vacant &= vacant - 1;
         }
+        drop(filling);
         if number != 0 {
-            self.free = page.next_free;
+            self.free = self.page(number).next_free;
         }
     }
 
@@ -491,6 +500,15 @@ impl Schedule {
     fn hub(&self) -> &Hub {
         // SAFETY: the owner's reference keeps the first page, and that keeps the hub (invariant 8).
         unsafe { self.first.header.as_ref().hub.as_ref() }
+    }
+}
+
+impl Drop for Filling<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.page.stored |= self.slots;
+        self.page.running |= self.slots;
+        self.page.fresh |= self.slots;
     }
 }
 
