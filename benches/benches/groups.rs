@@ -3,18 +3,24 @@
 use std::{hint::black_box, time::Duration};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use errgroup_benches::{ENTRIES, Growth, Row, SIZES};
+use errgroup_benches::{COLLECTIONS, Growth, JOINS, Part, Row, WINDOWS};
 
 /// How long a cell is probed, to leave out what grows too fast.
 const PROBE: Duration = Duration::from_micros(500);
 
 fn rows(criterion: &mut Criterion) {
-    for row in Row::ALL {
-        let mut group = criterion.benchmark_group(row.to_string());
-        let mut growth: [Growth; ENTRIES.len()] = Default::default();
-        for n in SIZES {
+    part(criterion, &COLLECTIONS);
+    part(criterion, &JOINS);
+    part(criterion, &WINDOWS);
+}
+
+fn part<R: Row>(criterion: &mut Criterion, part: &Part<R>) {
+    for &row in R::value_variants() {
+        let mut group = criterion.benchmark_group(row.name());
+        let mut growth: Vec<Growth> = part.entries.iter().map(|_| Growth::default()).collect();
+        for &n in part.sizes {
             group.throughput(Throughput::Elements(row.items(n)));
-            for (entry, growth) in ENTRIES.iter().zip(&mut growth) {
+            for (entry, growth) in part.entries.iter().zip(&mut growth) {
                 if growth.rules_out(n) {
                     continue;
                 }

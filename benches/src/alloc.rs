@@ -14,34 +14,33 @@ use crate::{
 /// The numbers of waiting children whose memory is counted.
 pub const ALLOC_SIZES: [usize; 4] = [3, 100, 1_000, 10_000];
 
-/// What one contestant allocates.
-pub struct AllocCost {
-    /// For each of [`ALLOC_SIZES`], with that many children waiting: the allocations per child,
-    /// and the bytes per child beyond the child itself. The bytes are those requested at the peak,
-    /// plus the collection's own size.
-    pub waiting: [(f64, f64); ALLOC_SIZES.len()],
-    /// Allocations for each child that takes the place of a finished one, in a window of 100.
-    pub replaced: f64,
-    /// Allocations for each wake and poll of a waiting child which stores a fresh waker, of 100.
-    pub poll: f64,
+/// What is allocated for each child.
+pub struct Cost {
+    /// How often.
+    pub allocations: f64,
+    /// The bytes beyond those that the child is, if they were counted: those requested at the peak,
+    /// plus the contestant's own size.
+    pub bytes: Option<f64>,
 }
 
-/// Counts what a contestant allocates; [`CountingAllocator`] must be the global allocator, and no
-/// other thread may be at work.
-pub fn alloc_cost<C: Contestant>() -> AllocCost {
-    let probe = count(|| drop(black_box(Box::new(1))));
-    assert_eq!(probe.allocations, 1, "the global allocator does not count");
-    AllocCost { waiting: ALLOC_SIZES.map(fill::<C>), replaced: replace::<C>(), poll: poll::<C>() }
+/// Counts what a collection allocates: with each of [`ALLOC_SIZES`] children waiting; for each child
+/// that takes the place of a finished one, in a window of 100; and for each wake and poll of a
+/// waiting child which stores a fresh waker, of 100.
+///
+/// [`CountingAllocator`] must be the global allocator, and no other thread may be at work.
+pub fn cost<C: Contestant>() -> Vec<Cost> {
+    let rare = [replace::<C>(), poll::<C>()];
+    let rare = rare.map(|allocations| Cost { allocations, bytes: None });
+    ALLOC_SIZES.map(fill::<C>).into_iter().chain(rare).collect()
 }
 
-fn fill<C: Contestant>(n: usize) -> (f64, f64) {
+fn fill<C: Contestant>(n: usize) -> Cost {
     let (executor, slots) = (Executor::new(), slots(n));
     let mut set = None;
     let counted = count(|| set = Some(waiting::<C, false>(&executor, &slots)));
-    let children = n * size_of::<Waiting<'_, false>>();
-    let bytes = counted.peak + size_of_val(&set) as isize - children as isize;
     assert!(slots.iter().all(|slot| slot.polls.get() > 0));
-    (counted.allocations as f64 / n as f64, bytes as f64 / n as f64)
+    let children = n * size_of::<Waiting<'_, false>>();
+    counted.cost(n, size_of_val(&set) as isize - children as isize)
 }
 
 fn replace<C: Contestant>() -> f64 {
@@ -97,15 +96,30 @@ static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 static LIVE: AtomicIsize = AtomicIsize::new(0);
 static PEAK: AtomicIsize = AtomicIsize::new(0);
 
-struct Counted {
+pub(crate) struct Counted {
     allocations: usize,
     peak: isize,
 }
 
-fn count(work: impl FnOnce()) -> Counted {
+impl Counted {
+    /// Per child, with so many bytes added to what was requested.
+    pub(crate) fn cost(&self, children: usize, bytes: isize) -> Cost {
+        Cost {
+            allocations: self.allocations as f64 / children as f64,
+            bytes: Some((self.peak + bytes) as f64 / children as f64),
+        }
+    }
+}
+
+pub(crate) fn count(work: impl FnOnce()) -> Counted {
     start();
     work();
-    stop()
+    let counted = stop();
+    // Whoever counts gets this far only if the allocator does count.
+    start();
+    drop(black_box(Box::new(1)));
+    assert_eq!(stop().allocations, 1, "the global allocator does not count");
+    counted
 }
 
 fn start() {

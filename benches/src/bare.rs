@@ -15,19 +15,19 @@ use std::{
 
 use crate::{
     contestants::{BoxFuture, Child},
-    workloads::{Ready, Row, Slot, WAKES, Waiting, YIELDS, Yield, slots, time, window_total},
+    workloads::{Ready, SetRow, Slot, WAKES, Waiting, YIELDS, Yield, slots, time, window_total},
 };
 
-pub(crate) fn measure(row: Row, n: usize, iters: u64) -> Duration {
+pub(crate) fn measure(row: SetRow, n: usize, iters: u64) -> Duration {
     match row {
-        Row::Ready => finish(n, iters, 0, Ready),
-        Row::Yield10 => finish(n, iters, YIELDS, |i| Yield::new(i, YIELDS)),
-        Row::Boxed => finish(n, iters, 1, |i| -> BoxFuture { Box::pin(Yield::new(i, 1)) }),
-        Row::WakeOne => wake_one::<false>(n, iters),
-        Row::WakeOneTake => wake_one::<true>(n, iters),
-        Row::WakeAll => wake_all(n, iters),
-        Row::DropWaiting => drop_waiting(n, iters),
-        Row::Window => window(n, iters),
+        SetRow::Ready => finish(n, iters, 0, Ready::new),
+        SetRow::Yield10 => finish(n, iters, YIELDS, |i| Yield::new(i, YIELDS)),
+        SetRow::Boxed => finish(n, iters, 1, |i| -> BoxFuture { Box::pin(Yield::new(i, 1)) }),
+        SetRow::WakeOne => wake_one::<false>(n, iters),
+        SetRow::WakeOneTake => wake_one::<true>(n, iters),
+        SetRow::WakeAll => wake_all(n, iters),
+        SetRow::DropWaiting => drop_waiting(n, iters),
+        SetRow::Window => window(n, iters),
     }
 }
 

@@ -19,51 +19,145 @@
 mod alloc;
 mod bare;
 mod contestants;
+mod joins;
+mod windows;
 mod workloads;
 
-pub use alloc::{ALLOC_SIZES, AllocCost, CountingAllocator, alloc_cost};
-pub use contestants::{
-    BoxFuture, Child, Contestant, Errgroup, FutureGroup, FuturesBuffered, FuturesUnordered, Set,
-    Unicycle,
-};
-pub use workloads::{Row, measure};
+pub use alloc::{Cost, CountingAllocator};
+pub use joins::JoinRow;
+pub use windows::WindowRow;
+pub use workloads::SetRow;
 
 use std::time::{Duration, Instant};
 
-/// The sizes a full comparison covers.
-pub const SIZES: [usize; 7] = [1, 3, 10, 100, 1_000, 10_000, 100_000];
+use clap::ValueEnum;
 
-/// One column of the comparison.
+use contestants::{Errgroup, FutureGroup, FuturesBuffered, FuturesUnordered, Unicycle};
+
+/// One workload.
+pub trait Row: ValueEnum + Copy + 'static {
+    /// What it does and what an item is, in one line.
+    fn about(self) -> &'static str;
+
+    /// How many items one iteration at size `n` has.
+    fn items(self, n: usize) -> u64;
+
+    /// Its name on the command line and in the table.
+    fn name(self) -> String {
+        let value = self.to_possible_value().expect("no row is hidden");
+        value.get_name().into()
+    }
+}
+
+/// A comparison: the contestants, errgroup first, that run the same rows.
+pub struct Part<R: 'static> {
+    /// Its heading.
+    pub title: &'static str,
+    /// What is compared, in a paragraph.
+    pub about: &'static str,
+    /// The sizes a full comparison covers.
+    pub sizes: &'static [usize],
+    /// Its columns.
+    pub entries: &'static [Entry<R>],
+    /// What is counted of its allocations.
+    pub about_costs: &'static str,
+    /// The columns of its allocations.
+    pub costs: &'static [&'static str],
+}
+
+/// The collections, which give the output of one child after the other.
+pub const COLLECTIONS: Part<SetRow> = Part {
+    title: "Collections",
+    about: "Each gives the output of one child after the other. `bare` polls the same children in a \
+            plain loop, with one atomic operation for each wake: a bound for any collection whose \
+            wakes tell which child to poll.",
+    sizes: &[1, 3, 10, 100, 1_000, 10_000, 100_000],
+    entries: &[
+        Entry { peer: false, ..collection::<Errgroup>() },
+        collection::<FuturesUnordered>(),
+        collection::<FuturesBuffered>(),
+        collection::<FutureGroup>(),
+        collection::<Unicycle>(),
+        Entry { name: "bare", peer: false, measure: bare::measure, cost: None },
+    ],
+    about_costs: "With n children waiting: allocations per child / bytes per child beyond the child \
+                  itself (peak of the requested bytes, and the collection's own size). Then, among \
+                  100 children: allocations per child that takes the place of a finished one, and \
+                  per wake and poll with a fresh waker.",
+    costs: &["n = 3", "n = 100", "n = 1000", "n = 10000", "replaced", "polled"],
+};
+
+/// The joins, which give all values or the first error.
+pub const JOINS: Part<JoinRow> = Part {
+    title: "Joins",
+    about: "Each takes the children from an iterator and gives all values in a vector, in order, from \
+            the creation of the join to the drop of the vector.",
+    // From 31 on, `try_join_all` of futures polls only what was woken.
+    sizes: &[1, 2, 3, 5, 10, 30, 31, 100, 1_000, 10_000, 100_000],
+    entries: &[
+        Entry { peer: false, ..join::<joins::GroupTryJoin>() },
+        join::<joins::TryJoinAll>(),
+        join::<joins::BufferedTryJoinAll>(),
+        join::<joins::VecTryJoin>(),
+    ],
+    about_costs: "Joining n children that are ready at once: allocations per child / bytes per child \
+                  beyond the child and its value (peak of the requested bytes, and the size of the \
+                  join itself).",
+    costs: &["n = 3", "n = 100", "n = 1000"],
+};
+
+/// The windows, through which a stream of children goes.
+pub const WINDOWS: Part<WindowRow> = Part {
+    title: "Windows",
+    about: "Each takes the children from a stream that is always ready, runs at most n of them at a \
+            time, and ends with `Ok(())` or the first error, from its creation to its drop.",
+    sizes: &[1, 10, 64, 1_000],
+    entries: &[
+        Entry { peer: false, ..window::<windows::Forward>() },
+        window::<windows::BufferUnordered>(),
+        window::<windows::ForEachConcurrent>(),
+        window::<windows::BufferedUnordered>(),
+        window::<windows::BoundedLoop>(),
+        window::<windows::Concurrent>(),
+        Entry { peer: false, ..window::<windows::ReadyLoop>() },
+    ],
+    about_costs: "Children that yield once through a window of n: allocations per child that goes \
+                  through / bytes beyond the children for each of the n (peak of the requested \
+                  bytes, and the size of the future itself).",
+    costs: &["n = 10", "n = 1000"],
+};
+
+/// One column of a comparison.
 #[derive(Clone, Copy)]
-pub struct Entry {
+pub struct Entry<R> {
     /// The column's heading.
     pub name: &'static str,
+    /// Whether errgroup is compared with it.
+    pub peer: bool,
     /// Runs a row at a size for a number of iterations; the time of the measured part.
-    pub measure: fn(Row, usize, u64) -> Duration,
-    /// Counts its allocations, if it is a collection.
-    pub alloc_cost: Option<fn() -> AllocCost>,
+    pub measure: fn(R, usize, u64) -> Duration,
+    /// Counts its allocations, if it has any.
+    pub cost: Option<fn() -> Vec<Cost>>,
 }
 
-/// All columns: errgroup, the peers, and the lower bound.
-pub const ENTRIES: [Entry; 6] = [
-    contestant::<Errgroup>(),
-    contestant::<FuturesUnordered>(),
-    contestant::<FuturesBuffered>(),
-    contestant::<FutureGroup>(),
-    contestant::<Unicycle>(),
-    Entry { name: "bare", measure: bare::measure, alloc_cost: None },
-];
-
-/// How many of [`ENTRIES`] are collections; the bare loop comes after them.
-pub const COLLECTIONS: usize = ENTRIES.len() - 1;
-
-const fn contestant<C: Contestant>() -> Entry {
-    Entry { name: C::NAME, measure: measure::<C>, alloc_cost: Some(alloc_cost::<C>) }
+const fn collection<C: contestants::Contestant>() -> Entry<SetRow> {
+    let cost = Some(alloc::cost::<C> as fn() -> Vec<Cost>);
+    Entry { name: C::NAME, peer: true, measure: workloads::measure::<C>, cost }
 }
 
-impl Entry {
+const fn join<J: joins::Join>() -> Entry<JoinRow> {
+    let cost = Some(joins::cost::<J> as fn() -> Vec<Cost>);
+    Entry { name: J::NAME, peer: true, measure: joins::measure::<J>, cost }
+}
+
+const fn window<W: windows::Window>() -> Entry<WindowRow> {
+    let cost = Some(windows::cost::<W> as fn() -> Vec<Cost>);
+    Entry { name: W::NAME, peer: true, measure: windows::measure::<W>, cost }
+}
+
+impl<R: Row> Entry<R> {
     /// Finds how many iterations last at least `target`, warming up on the way.
-    pub fn calibrate(&self, row: Row, n: usize, target: Duration) -> Calibration {
+    pub fn calibrate(&self, row: R, n: usize, target: Duration) -> Calibration {
         let mut iters = 1;
         loop {
             let start = Instant::now();
@@ -91,7 +185,7 @@ pub struct Calibration {
 
 impl Calibration {
     /// Nanoseconds per item.
-    pub fn per_item(&self, row: Row, n: usize) -> f64 {
+    pub fn per_item(&self, row: impl Row, n: usize) -> f64 {
         self.measured.as_nanos() as f64 / (self.iters * row.items(n)) as f64
     }
 

@@ -6,9 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Parser;
+use clap::{
+    Parser, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser},
+};
 use errgroup_benches::{
-    ALLOC_SIZES, COLLECTIONS, Calibration, CountingAllocator, ENTRIES, Growth, Row, SIZES,
+    COLLECTIONS, Calibration, CountingAllocator, Entry, Growth, JOINS, Part, Row, WINDOWS,
 };
 
 #[global_allocator]
@@ -17,10 +20,13 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 /// Compares errgroup with its peers and prints the results as Markdown.
 #[derive(Parser)]
 struct Options {
-    /// Rows to measure, all if none is named
+    /// Parts of the comparison, all if none is named
     #[arg(long, value_delimiter = ',')]
-    rows: Vec<Row>,
-    /// Numbers of children [default: 1 to 100000]
+    parts: Vec<PartName>,
+    /// Rows to measure, all of the parts if none is named
+    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(row_names()))]
+    rows: Vec<String>,
+    /// Numbers of children, or limits of windows [default: those of each part]
     #[arg(long, value_delimiter = ',')]
     sizes: Vec<NonZeroUsize>,
     /// How often each cell is measured; the median counts [default: 7]
@@ -34,6 +40,14 @@ struct Options {
     only_alloc: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum PartName {
+    Collections,
+    Joins,
+    Windows,
+}
+
 /// How long each measurement lasts, at least.
 const SAMPLE: Duration = Duration::from_millis(12);
 const QUICK_SAMPLE: Duration = Duration::from_micros(500);
@@ -41,15 +55,53 @@ const QUICK_SAMPLE: Duration = Duration::from_micros(500);
 fn main() {
     let options = Options::parse();
     let start = Instant::now();
-    print_header();
-    if !options.only_alloc {
-        print_times(&options);
+    print_header(&options);
+    if options.wants(PartName::Collections) {
+        print_part(&options, &COLLECTIONS);
     }
-    print_allocations();
+    if options.wants(PartName::Joins) {
+        print_part(&options, &JOINS);
+    }
+    if options.wants(PartName::Windows) {
+        print_part(&options, &WINDOWS);
+    }
     println!("\nMeasured in {:.0} s.", start.elapsed().as_secs_f64());
 }
 
-fn print_header() {
+impl Options {
+    fn wants(&self, part: PartName) -> bool {
+        self.parts.is_empty() || self.parts.contains(&part)
+    }
+
+    fn sizes(&self, part: &[usize]) -> Vec<usize> {
+        let mut sizes: Vec<usize> = match &self.sizes[..] {
+            [] if self.quick => part.iter().copied().filter(|&n| n <= 1_000).collect(),
+            [] => part.to_vec(),
+            sizes => sizes.iter().map(|n| n.get()).collect(),
+        };
+        sizes.sort_unstable();
+        sizes.dedup();
+        sizes
+    }
+
+    fn repeat(&self) -> usize {
+        let default = if self.quick { 3 } else { 7 };
+        self.repeat.map_or(default, NonZeroUsize::get)
+    }
+
+    fn sample(&self) -> Duration {
+        if self.quick { QUICK_SAMPLE } else { SAMPLE }
+    }
+}
+
+fn row_names() -> Vec<PossibleValue> {
+    fn names<R: Row>(_: &Part<R>) -> impl Iterator<Item = PossibleValue> {
+        R::value_variants().iter().filter_map(R::to_possible_value)
+    }
+    names(&COLLECTIONS).chain(names(&JOINS)).chain(names(&WINDOWS)).collect()
+}
+
+fn print_header(options: &Options) {
     let cores = available_parallelism().map_or(1, NonZeroUsize::get);
     let peers = ["errgroup", "futures-util", "futures-buffered", "futures-concurrency", "unicycle"];
     let versions = peers.map(|name| format!("{name} {}", locked_version(name)));
@@ -58,6 +110,11 @@ fn print_header() {
         println!("**Built without optimisation: the times mean nothing, use `--release`.**\n");
     }
     println!("{}; {}; cores: {cores}.\n", versions.join(", "), env!("RUSTC_VERSION"));
+    if !options.only_alloc {
+        println!("Times are nanoseconds per item, the median of {} interleaved", options.repeat());
+        println!("measurements; in parentheses the time relative to errgroup's, so (2.00x) took");
+        println!("twice as long.");
+    }
 }
 
 fn locked_version(name: &str) -> &'static str {
@@ -70,19 +127,21 @@ fn locked_version(name: &str) -> &'static str {
 }
 
 /// The medians at one row and size, `None` where a contestant was left out.
-struct Cell {
-    row: Row,
+struct Cell<R: 'static> {
+    part: &'static Part<R>,
+    row: R,
     n: usize,
-    times: [Option<f64>; ENTRIES.len()],
+    times: Vec<Option<f64>>,
 }
 
-impl Cell {
+impl<R: Row> Cell<R> {
     fn ratio(&self, entry: usize) -> Option<f64> {
         Some(self.times[entry]? / self.times[0]?)
     }
 
-    fn best_peer(&self) -> Option<(usize, f64)> {
-        let peers = (1..COLLECTIONS).filter_map(|peer| Some((peer, self.times[peer]?)));
+    fn best_peer(&self) -> Option<(&'static str, f64)> {
+        let entries = self.part.entries.iter().zip(&self.times).filter(|(entry, _)| entry.peer);
+        let peers = entries.filter_map(|(entry, time)| Some((entry.name, (*time)?)));
         peers.min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
@@ -91,47 +150,44 @@ impl Cell {
     }
 }
 
-fn print_times(options: &Options) {
-    let rows = match &options.rows[..] {
-        [] => &Row::ALL,
-        rows => rows,
-    };
-    let mut sizes: Vec<usize> = match &options.sizes[..] {
-        [] if options.quick => SIZES.into_iter().filter(|&n| n <= 1_000).collect(),
-        [] => SIZES.to_vec(),
-        sizes => sizes.iter().map(|n| n.get()).collect(),
-    };
-    sizes.sort_unstable();
-    sizes.dedup();
-    let default = if options.quick { 3 } else { 7 };
-    let repeat = options.repeat.map_or(default, NonZeroUsize::get);
-    let sample = if options.quick { QUICK_SAMPLE } else { SAMPLE };
+fn print_part<R: Row>(options: &Options, part: &'static Part<R>) {
+    let rows: Vec<R> = R::value_variants()
+        .iter()
+        .copied()
+        .filter(|row| options.rows.is_empty() || options.rows.contains(&row.name()))
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    println!("\n## {}\n\n{}", part.title, part.about);
+    if !options.only_alloc {
+        print_times(options, part, &rows);
+    }
+    print_allocations(part);
+}
 
-    println!("## Time\n");
-    println!("Nanoseconds per item, median of {repeat} interleaved measurements; in parentheses");
-    println!("the time relative to errgroup's, so (2.00x) took twice as long. `bare` polls the");
-    println!("same children in a plain loop, with one atomic operation for each wake: a bound for");
-    println!("any collection whose wakes tell which child to poll.");
-
+fn print_times<R: Row>(options: &Options, part: &'static Part<R>, rows: &[R]) {
     let mut cells = Vec::new();
     let mut spreads = Vec::new();
     for &row in rows {
-        println!("\n### `{row}`\n\n{}.\n", row.about());
-        println!("| n | {} |", ENTRIES.map(|entry| entry.name).join(" | "));
-        println!("|--:{}|", "|--:".repeat(ENTRIES.len()));
-        let mut growth: [Growth; ENTRIES.len()] = Default::default();
+        println!("\n### `{}`\n\n{}.\n", row.name(), row.about());
+        let names: Vec<_> = part.entries.iter().map(|entry| entry.name).collect();
+        println!("| n | {} |", names.join(" | "));
+        println!("|--:{}|", "|--:".repeat(names.len()));
+        let mut growth: Vec<Growth> = names.iter().map(|_| Growth::default()).collect();
         let mut left_out = false;
-        for &n in &sizes {
-            let cell = measure_cell(row, n, repeat, sample, &mut growth, &mut spreads);
-            let columns: [String; ENTRIES.len()] =
-                std::array::from_fn(|entry| match (cell.times[entry], cell.ratio(entry)) {
+        for n in options.sizes(part.sizes) {
+            let cell = measure_cell(options, part, row, n, &mut growth, &mut spreads);
+            let columns = cell.times.iter().enumerate().map(|(entry, &time)| {
+                match (time, cell.ratio(entry)) {
                     (None, _) => "quadratic*".into(),
                     (Some(time), Some(ratio)) if entry > 0 => {
                         format!("{} ({ratio:.2}x)", nanoseconds(time))
                     }
                     (Some(time), _) => nanoseconds(time),
-                });
-            println!("| {n} | {} |", columns.join(" | "));
+                }
+            });
+            println!("| {n} | {} |", columns.collect::<Vec<_>>().join(" | "));
             left_out |= cell.times.contains(&None);
             cells.push(cell);
         }
@@ -144,28 +200,28 @@ fn print_times(options: &Options) {
             );
         }
     }
-    if !cells.is_empty() {
-        print_summary(&cells, spreads);
-    }
+    print_summary(part, &cells, spreads);
 }
 
-fn measure_cell(
-    row: Row,
+fn measure_cell<R: Row>(
+    options: &Options,
+    part: &'static Part<R>,
+    row: R,
     n: usize,
-    repeat: usize,
-    sample: Duration,
-    growth: &mut [Growth; ENTRIES.len()],
+    growth: &mut [Growth],
     spreads: &mut Vec<f64>,
-) -> Cell {
-    let plans: [Option<Calibration>; ENTRIES.len()] = std::array::from_fn(|entry| {
-        let possible = !growth[entry].rules_out(n);
-        possible.then(|| ENTRIES[entry].calibrate(row, n, sample))
-    });
-    let mut samples = [const { Vec::new() }; ENTRIES.len()];
+) -> Cell<R> {
+    let (entries, repeat) = (part.entries, options.repeat());
+    let plan = |(entry, growth): (&Entry<R>, &Growth)| -> Option<Calibration> {
+        let possible = !growth.rules_out(n);
+        possible.then(|| entry.calibrate(row, n, options.sample()))
+    };
+    let plans: Vec<_> = entries.iter().zip(&*growth).map(plan).collect();
+    let mut samples = vec![Vec::new(); entries.len()];
     for round in 0..repeat {
-        for turn in 0..ENTRIES.len() {
+        for turn in 0..entries.len() {
             // Each round starts with another contestant, so that none has a fixed predecessor.
-            let entry = (turn + round) % ENTRIES.len();
+            let entry = (turn + round) % entries.len();
             let Some(plan) = &plans[entry] else {
                 continue;
             };
@@ -173,13 +229,12 @@ fn measure_cell(
             if round > 0 && plan.call * round as u32 > Growth::SLOWEST {
                 continue;
             }
-            let measured = (ENTRIES[entry].measure)(row, n, plan.iters);
+            let measured = (entries[entry].measure)(row, n, plan.iters);
             let items = plan.iters * row.items(n);
             samples[entry].push(measured.as_nanos() as f64 / items as f64);
         }
     }
-    let times = std::array::from_fn(|entry| {
-        let samples = &mut samples[entry];
+    let times = samples.iter_mut().enumerate().map(|(entry, samples)| {
         samples.sort_unstable_by(f64::total_cmp);
         let (least, most) = (samples.first()?, samples.last()?);
         let median = median(samples);
@@ -188,11 +243,12 @@ fn measure_cell(
         growth[entry].record(n, median, call);
         Some(median)
     });
-    Cell { row, n, times }
+    let times = times.collect();
+    Cell { part, row, n, times }
 }
 
-fn print_summary(cells: &[Cell], mut spreads: Vec<f64>) {
-    println!("\n## Summary\n");
+fn print_summary<R: Row>(part: &Part<R>, cells: &[Cell<R>], mut spreads: Vec<f64>) {
+    println!("\n### Summary\n");
     println!("Time relative to errgroup's, geometric mean over the cells that were measured:\n");
     println!("| | times errgroup's | cells |\n|---|--:|--:|");
     let print_mean = |name: &str, ratios: Vec<f64>| {
@@ -204,12 +260,12 @@ fn print_summary(cells: &[Cell], mut spreads: Vec<f64>) {
     };
     let best = cells.iter().filter_map(Cell::best_ratio).collect();
     print_mean("best peer of each cell", best);
-    for (entry, peer) in ENTRIES.iter().enumerate().skip(1) {
+    for (entry, peer) in part.entries.iter().enumerate().skip(1) {
         let ratios = cells.iter().filter_map(|cell| cell.ratio(entry)).collect();
         print_mean(peer.name, ratios);
     }
 
-    let mut ranked: Vec<(f64, &Cell)> =
+    let mut ranked: Vec<(f64, &Cell<R>)> =
         cells.iter().filter_map(|cell| Some((cell.best_ratio()?, cell))).collect();
     ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
     if let Some(worst) = ranked.first() {
@@ -223,7 +279,7 @@ fn print_summary(cells: &[Cell], mut spreads: Vec<f64>) {
         let count = behind.len() + missing.len();
         println!("\nNot ahead of every peer in {count} of {} cells:\n", cells.len());
         for Cell { row, n, .. } in missing {
-            println!("- `{row}` at {n}: errgroup was left out");
+            println!("- `{}` at {n}: errgroup was left out", row.name());
         }
         for cell in behind {
             println!("- {}", describe(cell));
@@ -238,35 +294,25 @@ fn print_summary(cells: &[Cell], mut spreads: Vec<f64>) {
     );
 }
 
-fn describe((ratio, cell): &(f64, &Cell)) -> String {
-    let Cell { row, n, .. } = cell;
-    let best = cell.best_peer().map_or("no peer", |(peer, _)| ENTRIES[peer].name);
+fn describe<R: Row>((ratio, cell): &(f64, &Cell<R>)) -> String {
+    let (row, n) = (cell.row.name(), cell.n);
+    let best = cell.best_peer().map_or("no peer", |(peer, _)| peer);
     format!("`{row}` at {n}, where {best} takes {ratio:.2}x errgroup's time")
 }
 
-fn print_allocations() {
-    println!("\n## Allocations\n");
-    println!("With n children waiting: allocations per child / bytes per child beyond the child");
-    println!("itself (peak of the requested bytes, and the collection's own size). Then, among");
-    println!("100 children: allocations per child that takes the place of a finished one, and");
-    println!("per wake and poll with a fresh waker.\n");
-    let sizes = ALLOC_SIZES.map(|n| format!("n = {n}"));
-    println!("| | {} | replaced | polled |", sizes.join(" | "));
-    println!("|---{}|", "|--:".repeat(sizes.len() + 2));
-    for entry in ENTRIES {
-        let Some(alloc_cost) = entry.alloc_cost else {
+fn print_allocations<R>(part: &Part<R>) {
+    println!("\n### Allocations\n\n{}\n", part.about_costs);
+    println!("| | {} |", part.costs.join(" | "));
+    println!("|---{}|", "|--:".repeat(part.costs.len()));
+    for entry in part.entries {
+        let Some(cost) = entry.cost else {
             continue;
         };
-        let cost = alloc_cost();
-        let waiting =
-            cost.waiting.map(|(allocations, bytes)| format!("{allocations:.3} / {bytes:.1}"));
-        println!(
-            "| {} | {} | {:.3} | {:.3} |",
-            entry.name,
-            waiting.join(" | "),
-            cost.replaced,
-            cost.poll
-        );
+        let columns = cost().into_iter().map(|cost| match cost.bytes {
+            Some(bytes) => format!("{:.3} / {bytes:.1}", cost.allocations),
+            None => format!("{:.3}", cost.allocations),
+        });
+        println!("| {} | {} |", entry.name, columns.collect::<Vec<_>>().join(" | "));
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fmt,
     hint::black_box,
+    marker::PhantomData,
     pin::Pin,
     sync::{
         Arc,
@@ -15,7 +15,10 @@ use std::{
 
 use clap::ValueEnum;
 
-use crate::contestants::{Contestant, Set};
+use crate::{
+    Row,
+    contestants::{Contestant, Set},
+};
 
 /// How many children of the yielding rows wake themselves before they finish.
 pub(crate) const YIELDS: u32 = 10;
@@ -23,10 +26,10 @@ pub(crate) const YIELDS: u32 = 10;
 /// soon even where each wake costs a walk over all children.
 pub(crate) const WAKES: usize = 100;
 
-/// One workload.
+/// One workload of the collections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 #[value(rename_all = "snake_case")]
-pub enum Row {
+pub enum SetRow {
     /// n children which are ready at once: the whole life of a group that never waits. Creation
     /// and drop of the collection belong to it, since for few children they are most of it.
     Ready,
@@ -56,21 +59,8 @@ pub enum Row {
     Boxed,
 }
 
-impl Row {
-    /// All rows, in the order of the table.
-    pub const ALL: [Self; 8] = [
-        Self::Ready,
-        Self::Yield10,
-        Self::WakeOne,
-        Self::WakeOneTake,
-        Self::WakeAll,
-        Self::DropWaiting,
-        Self::Window,
-        Self::Boxed,
-    ];
-
-    /// What the row does and what an item is, in one line.
-    pub fn about(self) -> &'static str {
+impl Row for SetRow {
+    fn about(self) -> &'static str {
         match self {
             Self::Ready => "n children ready at once, from creation to drop; per child",
             Self::Yield10 => "n children yield 10 times each, from creation to drop; per poll",
@@ -85,8 +75,7 @@ impl Row {
         }
     }
 
-    /// How many items one iteration at size `n` has.
-    pub fn items(self, n: usize) -> u64 {
+    fn items(self, n: usize) -> u64 {
         let items = match self {
             Self::Ready | Self::WakeAll | Self::DropWaiting | Self::Boxed => n,
             Self::Yield10 => n * (YIELDS as usize + 1),
@@ -97,24 +86,17 @@ impl Row {
     }
 }
 
-impl fmt::Display for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.to_possible_value().expect("no row is hidden");
-        f.write_str(value.get_name())
-    }
-}
-
 /// Runs `iters` iterations of a row on a contestant.
-pub fn measure<C: Contestant>(row: Row, n: usize, iters: u64) -> Duration {
+pub fn measure<C: Contestant>(row: SetRow, n: usize, iters: u64) -> Duration {
     match row {
-        Row::Ready => ready::<C>(n, iters),
-        Row::Yield10 => yields::<C>(n, iters),
-        Row::WakeOne => wake_one::<C, false>(n, iters),
-        Row::WakeOneTake => wake_one::<C, true>(n, iters),
-        Row::WakeAll => wake_all::<C>(n, iters),
-        Row::DropWaiting => drop_waiting::<C>(n, iters),
-        Row::Window => window::<C>(n, iters),
-        Row::Boxed => boxed::<C>(n, iters),
+        SetRow::Ready => ready::<C>(n, iters),
+        SetRow::Yield10 => yields::<C>(n, iters),
+        SetRow::WakeOne => wake_one::<C, false>(n, iters),
+        SetRow::WakeOneTake => wake_one::<C, true>(n, iters),
+        SetRow::WakeAll => wake_all::<C>(n, iters),
+        SetRow::DropWaiting => drop_waiting::<C>(n, iters),
+        SetRow::Window => window::<C>(n, iters),
+        SetRow::Boxed => boxed::<C>(n, iters),
     }
 }
 
@@ -136,7 +118,7 @@ fn ready<C: Contestant>(n: usize, iters: u64) -> Duration {
         for _ in 0..iters {
             let mut set = C::Set::<Ready>::empty();
             for i in 0..n {
-                set.add(Ready(i));
+                set.add(Ready::new(i));
             }
             finished += executor.finish(black_box(&mut set));
         }
@@ -301,20 +283,33 @@ impl Executor {
     /// `true` if none is left. Like a task which loops over `next().await`, it asks for the next
     /// child at once after one finished, and returns to the executor only when none has.
     pub(crate) fn run<F, S: Set<F>>(&self, set: &mut S, mut finished: impl FnMut(&mut S)) -> bool {
+        let all = self.poll_woken(|cx| {
+            loop {
+                match set.poll_next(cx) {
+                    Poll::Ready(Some(())) => finished(set),
+                    Poll::Ready(None) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        });
+        all.is_some()
+    }
+
+    /// Polls while the task is woken: what comes out, or `None` if it waits.
+    pub(crate) fn poll_woken<T>(
+        &self,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Option<T> {
         let mut cx = Context::from_waker(&self.waker);
         // All is on one thread, so that a load and a store do. A swap would add two atomic
         // read-modify-writes to each wake and poll, as many as a fast collection needs itself.
         while self.task.woken.load(Ordering::Relaxed) {
             self.task.woken.store(false, Ordering::Relaxed);
-            loop {
-                match set.poll_next(&mut cx) {
-                    Poll::Ready(Some(())) => finished(set),
-                    Poll::Ready(None) => return true,
-                    Poll::Pending => break,
-                }
+            if let Poll::Ready(output) = poll(&mut cx) {
+                return Some(output);
             }
         }
-        false
+        None
     }
 
     /// Polls a new collection until none of its children is left; how many finished.
@@ -343,42 +338,107 @@ impl Wake for Task {
     }
 }
 
+/// What a child gives, made from the child's number.
+pub(crate) trait Output {
+    fn of(id: usize) -> Self;
+}
+
+impl Output for () {
+    fn of(_: usize) {}
+}
+
+impl Output for Result<(), u32> {
+    fn of(id: usize) -> Self {
+        <Result<u64, u32>>::of(id).map(|_| ())
+    }
+}
+
+impl Output for Result<u64, u32> {
+    /// No child has the last number, but no contestant may know that its children never fail.
+    fn of(id: usize) -> Self {
+        if id < usize::MAX { Ok(id as u64) } else { Err(u32::MAX) }
+    }
+}
+
 /// Is ready when first polled.
-pub(crate) struct Ready(pub(crate) usize);
+pub(crate) struct Ready<T = ()> {
+    id: usize,
+    output: PhantomData<fn() -> T>,
+}
 
-impl Future for Ready {
-    type Output = ();
+impl<T> Ready<T> {
+    pub(crate) fn new(id: usize) -> Self {
+        Self { id, output: PhantomData }
+    }
+}
 
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        black_box(self.0);
-        Poll::Ready(())
+impl<T: Output> Future for Ready<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+        Poll::Ready(T::of(black_box(self.id)))
     }
 }
 
 /// Wakes itself and waits a number of times before it is ready.
-pub(crate) struct Yield {
+pub(crate) struct Yield<T = ()> {
     id: usize,
     left: u32,
+    output: PhantomData<fn() -> T>,
 }
 
-impl Yield {
+impl<T> Yield<T> {
     pub(crate) fn new(id: usize, left: u32) -> Self {
-        Self { id, left }
+        Self { id, left, output: PhantomData }
     }
 }
 
-impl Future for Yield {
-    type Output = ();
+impl<T: Output> Future for Yield<T> {
+    type Output = T;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        black_box(self.id);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let id = black_box(self.id);
         if self.left == 0 {
-            return Poll::Ready(());
+            return Poll::Ready(T::of(id));
         }
         self.left -= 1;
         cx.waker().wake_by_ref();
         Poll::Pending
     }
+}
+
+/// Sent once to a child that waits for it, as through a oneshot channel.
+pub(crate) struct Signal {
+    sent: Cell<bool>,
+    slot: Slot,
+}
+
+pub(crate) fn signals(n: usize) -> Vec<Signal> {
+    slots(n).into_iter().map(|slot| Signal { sent: Cell::new(false), slot }).collect()
+}
+
+impl Signal {
+    /// Wakes the child, which must wait.
+    pub(crate) fn send(&self) {
+        self.sent.set(true);
+        self.slot.take();
+    }
+
+    /// Waits until the signal is sent; then it can be used again.
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.sent.take() {
+            return Poll::Ready(());
+        }
+        self.slot.store::<false>(cx.waker());
+        Poll::Pending
+    }
+}
+
+/// The numbers below `n` in an order that is always the same, and none to foresee.
+pub(crate) fn shuffled(n: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..n).collect();
+    order.sort_by_key(|&i| (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32));
+    order
 }
 
 /// Where a waiting child leaves its waker, outside of the collection like a channel's state.
@@ -402,6 +462,14 @@ impl Slot {
         let waker = self.waker.take();
         waker.expect("the child waits").wake();
     }
+
+    /// Leaves a waker; a new clone if `FRESH`, else only unless `will_wake`.
+    fn store<const FRESH: bool>(&self, waker: &Waker) {
+        match &mut *self.waker.borrow_mut() {
+            Some(stored) if !FRESH => stored.clone_from(waker),
+            stored => *stored = Some(waker.clone()),
+        }
+    }
 }
 
 /// Leaves its waker and waits, for ever; if `FRESH`, it leaves a new clone at each poll.
@@ -413,11 +481,7 @@ impl<const FRESH: bool> Future for Waiting<'_, FRESH> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let slot = self.0;
         slot.polls.set(slot.polls.get() + 1);
-        match &mut *slot.waker.borrow_mut() {
-            // Clones only unless `will_wake`.
-            Some(waker) if !FRESH => waker.clone_from(cx.waker()),
-            waker => *waker = Some(cx.waker().clone()),
-        }
+        slot.store::<FRESH>(cx.waker());
         Poll::Pending
     }
 }
