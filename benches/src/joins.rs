@@ -9,6 +9,7 @@ use std::{
 
 use clap::ValueEnum;
 use errgroup::Group;
+use futures_channel::oneshot;
 use futures_concurrency::future::TryJoin;
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
 pub const COST_SIZES: [usize; 3] = [3, 100, 1_000];
 
 /// A way to join children.
-pub trait Join {
+pub trait Join: 'static {
     /// Its heading.
     const NAME: &'static str;
 
@@ -77,6 +78,9 @@ pub enum JoinRow {
     /// n children wait, and each is woken and then ready, one after the other in no order: the
     /// answers of n servers. The join is polled after each wake.
     JoinWakeOne,
+    /// The same, but the children are async blocks that await a oneshot channel each, which is made
+    /// with the child: there a poll for nothing costs more than a look at a flag.
+    JoinChannel,
     /// n children wait, and all are woken before the join is polled.
     JoinWakeAll,
 }
@@ -88,6 +92,9 @@ impl Row for JoinRow {
             Self::JoinYield => "n children yield once each; per child",
             Self::JoinWakeOne => {
                 "n children wait, and are woken, polled and ready one after the other; per child"
+            }
+            Self::JoinChannel => {
+                "as join_wake_one, the children await a oneshot channel each; per child"
             }
             Self::JoinWakeAll => "n children wait, are all woken, then polled and ready; per child",
         }
@@ -103,8 +110,9 @@ pub fn measure<J: Join>(row: JoinRow, n: usize, iters: u64) -> Duration {
     match row {
         JoinRow::JoinReady => finish::<J, _>(n, iters, Ready::new),
         JoinRow::JoinYield => finish::<J, _>(n, iters, |id| Yield::new(id, 1)),
-        JoinRow::JoinWakeOne => wake::<J, true>(n, iters),
-        JoinRow::JoinWakeAll => wake::<J, false>(n, iters),
+        JoinRow::JoinWakeOne => wake_one::<J>(n, iters),
+        JoinRow::JoinChannel => channel::<J>(n, iters),
+        JoinRow::JoinWakeAll => wake_all::<J>(n, iters),
     }
 }
 
@@ -126,30 +134,81 @@ where
     elapsed
 }
 
-fn wake<J: Join, const ONE: bool>(n: usize, iters: u64) -> Duration {
+fn wake_one<J: Join>(n: usize, iters: u64) -> Duration {
     let executor = Executor::new();
-    let signals = signals(n);
-    // A broadcast wakes in the order in which the children began to wait.
-    let order = if ONE { shuffled(n) } else { (0..n).collect() };
+    let (signals, order) = (signals(n), shuffled(n));
     let mut tally = Tally::default();
     let elapsed = time(|| {
         for _ in 0..iters {
             let children = signals.iter().enumerate();
-            let mut join = pin!(J::join(children.map(|(id, signal)| Signalled { id, signal })));
+            let children = children.map(|(id, signal)| Signalled { id, signal });
+            let send = |id: usize| signals[id].send();
+            tally.add(one_by_one::<J, _>(&executor, children, &order, send));
+        }
+    });
+    tally.check(n, iters);
+    elapsed
+}
+
+fn channel<J: Join>(n: usize, iters: u64) -> Duration {
+    let executor = Executor::new();
+    let order = shuffled(n);
+    let mut tally = Tally::default();
+    let elapsed = time(|| {
+        for _ in 0..iters {
+            let channels = (0..n).map(|_| oneshot::channel());
+            let (senders, receivers): (Vec<_>, Vec<_>) = channels.unzip();
+            let mut senders: Vec<_> = senders.into_iter().map(Some).collect();
+            let children = receivers.into_iter();
+            let children = children.map(|receiver| async { receiver.await.map_err(|_| u32::MAX) });
+            let send = |id: usize| {
+                let sender: oneshot::Sender<u64> = senders[id].take().expect("it sends once");
+                sender.send(id as u64).expect("the child waits");
+            };
+            tally.add(one_by_one::<J, _>(&executor, children, &order, send));
+        }
+    });
+    tally.check(n, iters);
+    elapsed
+}
+
+/// Wakes waiting children in an order, and polls the join after each wake.
+fn one_by_one<J, F>(
+    executor: &Executor,
+    children: impl ExactSizeIterator<Item = F>,
+    order: &[usize],
+    mut wake: impl FnMut(usize),
+) -> Option<Result<Vec<u64>, u32>>
+where
+    J: Join,
+    F: Future<Output = Result<u64, u32>>,
+{
+    let mut join = pin!(J::join(children));
+    let mut poll = || executor.poll_woken(|cx| join.as_mut().poll(cx));
+    executor.start();
+    let mut outcome = poll();
+    for &id in order {
+        assert!(outcome.is_none(), "the join has an outcome, but children still wait");
+        wake(id);
+        outcome = poll();
+    }
+    outcome
+}
+
+fn wake_all<J: Join>(n: usize, iters: u64) -> Duration {
+    let executor = Executor::new();
+    let signals = signals(n);
+    let mut tally = Tally::default();
+    let elapsed = time(|| {
+        for _ in 0..iters {
+            let children = signals.iter().enumerate();
+            let children = children.map(|(id, signal)| Signalled { id, signal });
+            let mut join = pin!(J::join(children));
             let mut poll = || executor.poll_woken(|cx| join.as_mut().poll(cx));
             executor.start();
-            let mut outcome = poll();
-            for &id in &order {
-                assert!(outcome.is_none(), "the join has an outcome, but children still wait");
-                signals[id].send();
-                if ONE {
-                    outcome = poll();
-                }
-            }
-            if !ONE {
-                outcome = poll();
-            }
-            tally.add(outcome);
+            assert!(poll().is_none(), "the join has an outcome, but children still wait");
+            signals.iter().for_each(Signal::send);
+            tally.add(poll());
         }
     });
     tally.check(n, iters);

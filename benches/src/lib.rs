@@ -19,6 +19,7 @@
 mod alloc;
 mod bare;
 mod contestants;
+pub mod first_error;
 mod joins;
 mod windows;
 mod workloads;
@@ -121,7 +122,7 @@ pub const WINDOWS: Part<WindowRow> = Part {
         window::<windows::Concurrent>(),
         Entry { peer: false, ..window::<windows::ReadyLoop>() },
     ],
-    about_costs: "Children that yield once through a window of n: allocations per child that goes \
+    about_costs: "Children that wait in a window of n: allocations per child that goes \
                   through / bytes beyond the children for each of the n (peak of the requested \
                   bytes, and the size of the future itself).",
     costs: &["n = 10", "n = 1000"],
@@ -206,7 +207,7 @@ pub struct Growth {
 impl Growth {
     /// No single call may take longer than this.
     pub const SLOWEST: Duration = Duration::from_secs(3);
-    /// A time per item which grows by more than this, and nearly as fast as the size, is quadratic.
+    /// A time per item which grows by more than this, and about as fast as the size, is quadratic.
     pub const STEEPEST: f64 = 8.0;
 
     /// Whether `n` is to be left out.
@@ -221,8 +222,10 @@ impl Growth {
     pub fn record(&mut self, n: usize, per_item: f64, call: Duration) {
         if let Some((last, before, _)) = self.last {
             let growth = per_item / before;
-            let linear = (n as f64 / last as f64).powf(0.9);
-            self.quadratic |= growth > Self::STEEPEST && growth > linear;
+            let step = n as f64 / last as f64;
+            // What grows faster still is not more of the same: from here on it works in another way.
+            let as_fast = step.powf(0.9)..step.powf(1.2);
+            self.quadratic |= growth > Self::STEEPEST && as_fast.contains(&growth);
         }
         self.last = Some((n, per_item, call));
     }

@@ -1,6 +1,7 @@
 //! Prints the comparison as Markdown: time per item for each row and size, summaries, allocations.
 
 use std::{
+    mem,
     num::NonZeroUsize,
     thread::available_parallelism,
     time::{Duration, Instant},
@@ -12,6 +13,7 @@ use clap::{
 };
 use errgroup_benches::{
     COLLECTIONS, Calibration, CountingAllocator, Entry, Growth, JOINS, Part, Row, WINDOWS,
+    first_error::{self, Case},
 };
 
 #[global_allocator]
@@ -46,6 +48,7 @@ enum PartName {
     Collections,
     Joins,
     Windows,
+    FirstError,
 }
 
 /// How long each measurement lasts, at least.
@@ -64,6 +67,9 @@ fn main() {
     }
     if options.wants(PartName::Windows) {
         print_part(&options, &WINDOWS);
+    }
+    if options.wants(PartName::FirstError) && options.rows.is_empty() {
+        print_first_error();
     }
     println!("\nMeasured in {:.0} s.", start.elapsed().as_secs_f64());
 }
@@ -313,6 +319,35 @@ fn print_allocations<R>(part: &Part<R>) {
             None => format!("{:.3}", cost.allocations),
         });
         println!("| {} | {} |", entry.name, columns.collect::<Vec<_>>().join(" | "));
+    }
+}
+
+fn print_first_error() {
+    println!("\n## Latency of the first error\n");
+    println!(
+        "The first of n children is slow, and the last one fails: how many polls it takes until"
+    );
+    println!("the error shows, from the poll in which the last child is polled first, or from its");
+    println!("wake; or whether the error shows only after the slow child is done. Windows have a");
+    println!("limit of n. In turn, where they differ:\n");
+    for case in Case::ALL {
+        println!("- {}.", case.about());
+    }
+    println!("\n| n | {} |", first_error::SIZES.map(|n| n.to_string()).join(" | "));
+    println!("|---{}|", "|--:".repeat(first_error::SIZES.len()));
+    for runner in first_error::RUNNERS {
+        let columns = first_error::SIZES.map(|n| {
+            let mut cell = Case::ALL.map(|case| match runner.polls_until_error(case, n) {
+                Some(polls) => polls.to_string(),
+                None => "after the slow child".into(),
+            });
+            if cell.iter().all(|polls| *polls == cell[0]) {
+                mem::take(&mut cell[0])
+            } else {
+                cell.join(", ")
+            }
+        });
+        println!("| {} | {} |", runner.name, columns.join(" | "));
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{
 pub const COST_LIMITS: [usize; 2] = [10, 1_000];
 
 /// A way to run a stream of children through a window.
-pub trait Window {
+pub trait Window: 'static {
     /// Its heading.
     const NAME: &'static str;
 
@@ -173,31 +173,13 @@ where
 }
 
 fn wake_one<W: Window>(n: usize, iters: u64) -> Duration {
-    let executor = Executor::new();
-    let (signals, order, free) = (signals(n), shuffled(n), Cell::new(0));
-    let (total, done) = (window_total(n), Cell::new(0));
+    let turns = Turns::new(n);
     let elapsed = time(|| {
         for _ in 0..iters {
-            free.set(0);
-            let children = (0..total).map(|_| Counted {
-                child: Signalled { signals: &signals, free: &free, signal: None },
-                done: &done,
-            });
-            let mut window = pin!(W::run(stream::iter(children), n));
-            let mut poll = || executor.poll_woken(|cx| window.as_mut().poll(cx));
-            executor.start();
-            let mut outcome = poll();
-            assert_eq!(free.get(), n, "the window is not full");
-            for &turn in order.iter().cycle().take(total) {
-                assert_eq!(outcome, None, "the window has an outcome, but children still wait");
-                free.set(turn);
-                signals[turn].send();
-                outcome = poll();
-            }
-            assert_eq!(outcome, Some(Ok(())), "a wake was lost, or a child failed");
+            turns.run::<W>();
         }
     });
-    assert_eq!(done.get(), iters as usize * total);
+    assert_eq!(turns.done.get(), iters as usize * turns.total);
     elapsed
 }
 
@@ -208,21 +190,60 @@ pub fn cost<W: Window>() -> Vec<Cost> {
 }
 
 fn cost_at<W: Window>(n: usize) -> Cost {
-    let executor = Executor::new();
-    let (total, done) = (window_total(n), Cell::new(0));
+    let turns = Turns::new(n);
     let mut size = 0;
-    let counted = count(|| {
-        let children = (0..total).map(|id| Counted { child: Yield::new(id, 1), done: &done });
-        let mut window = pin!(W::run(stream::iter(children), n));
-        size = size_of_val(&*window);
-        executor.start();
-        let outcome = executor.poll_woken(|cx| window.as_mut().poll(cx));
-        assert_eq!(outcome, Some(Ok(())), "a wake was lost, or a child failed");
-    });
-    assert_eq!(done.get(), total);
-    let children = n * size_of::<Counted<'_, Yield<Result<(), u32>>>>();
+    let counted = count(|| size = turns.run::<W>());
+    assert_eq!(turns.done.get(), turns.total);
+    let children = n * size_of::<Counted<'_, Signalled<'_>>>();
     let bytes = counted.cost(n, size as isize - children as isize).bytes;
-    Cost { bytes, ..counted.cost(total, 0) }
+    Cost { bytes, ..counted.cost(turns.total, 0) }
+}
+
+/// Children that wait, woken one after the other.
+struct Turns {
+    executor: Executor,
+    total: usize,
+    signals: Vec<Signal>,
+    order: Vec<usize>,
+    /// The signal for the next child that begins to wait.
+    free: Cell<usize>,
+    done: Cell<usize>,
+}
+
+impl Turns {
+    fn new(n: usize) -> Self {
+        Self {
+            executor: Executor::new(),
+            total: window_total(n),
+            signals: signals(n),
+            order: shuffled(n),
+            free: Cell::new(0),
+            done: Cell::new(0),
+        }
+    }
+
+    /// Runs all through a window, and gives its size.
+    fn run<W: Window>(&self) -> usize {
+        self.free.set(0);
+        let children = (0..self.total).map(|_| Counted {
+            child: Signalled { signals: &self.signals, free: &self.free, signal: None },
+            done: &self.done,
+        });
+        let mut window = pin!(W::run(stream::iter(children), self.signals.len()));
+        let size = size_of_val(&*window);
+        let mut poll = || self.executor.poll_woken(|cx| window.as_mut().poll(cx));
+        self.executor.start();
+        let mut outcome = poll();
+        assert_eq!(self.free.get(), self.signals.len(), "the window is not full");
+        for &turn in self.order.iter().cycle().take(self.total) {
+            assert_eq!(outcome, None, "the window has an outcome, but children still wait");
+            self.free.set(turn);
+            self.signals[turn].send();
+            outcome = poll();
+        }
+        assert_eq!(outcome, Some(Ok(())), "a wake was lost, or a child failed");
+        size
+    }
 }
 
 /// Notes when it is done.
