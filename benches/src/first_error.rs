@@ -36,6 +36,8 @@ pub struct Runner {
     /// Its heading.
     pub name: &'static str,
     own: bool,
+    /// Whether it may take more than one poll to let all children in.
+    gradual: bool,
     run: for<'a> fn(Vec<Child<'a>>) -> Run<'a>,
 }
 
@@ -49,6 +51,7 @@ pub const RUNNERS: [Runner; 14] = [
     Runner {
         name: "errgroup `group.await`",
         own: true,
+        gradual: false,
         run: |children| Box::pin(children.into_iter().collect::<Group<_>>()),
     },
     Runner { own: true, ..window::<windows::Forward>() },
@@ -57,6 +60,7 @@ pub const RUNNERS: [Runner; 14] = [
     Runner {
         name: "futures `buffered`",
         own: false,
+        gradual: true,
         run: |children| {
             let limit = children.len();
             Box::pin(stream::iter(children).buffered(limit).try_collect())
@@ -68,6 +72,7 @@ pub const RUNNERS: [Runner; 14] = [
     Runner {
         name: "futures-buffered `buffered_ordered`",
         own: false,
+        gradual: true,
         run: |children| {
             let limit = children.len();
             Box::pin(stream::iter(children).buffered_ordered(limit).try_collect())
@@ -83,6 +88,7 @@ const fn join<J: Join>() -> Runner {
     Runner {
         name: J::NAME,
         own: false,
+        gradual: false,
         run: |children| Box::pin(J::join(children.into_iter()).map_ok(drop)),
     }
 }
@@ -91,6 +97,7 @@ const fn window<W: Window>() -> Runner {
     Runner {
         name: W::NAME,
         own: false,
+        gradual: true,
         run: |children| {
             let limit = children.len();
             Box::pin(W::run(stream::iter(children), limit))
@@ -115,9 +122,9 @@ impl Case {
 }
 
 impl Runner {
-    /// How many polls it takes until the error of the last of `n` children shows, from the one in which
-    /// that child is first polled, or from its wake; `None` if it shows only after the first child is
-    /// done.
+    /// How many polls it takes until the error of the last of `n` children shows: from the first of
+    /// all, or from that child's wake; `None` if it shows only after the first child is done. Where
+    /// children are let in gradually, from the poll in which the last child is first polled.
     ///
     /// # Panics
     ///
@@ -132,7 +139,8 @@ impl Runner {
                 Case::Woken => id == 0 || last,
                 Case::AllWoken => true,
             };
-            Child { signal: waits.then_some(signal), fails: last.then_some(&polls) }
+            let polls = (last && self.gradual).then_some(&polls);
+            Child { signal: waits.then_some(signal), fails: last, polls }
         });
         let mut run = (self.run)(children.collect());
         let mut poll = || {
@@ -166,20 +174,20 @@ impl Runner {
 /// Waits for a signal if it has one, and then fails or is done.
 struct Child<'a> {
     signal: Option<&'a Signal>,
-    /// If it fails, what counts the polls.
-    fails: Option<&'a Cell<usize>>,
+    fails: bool,
+    /// The count of polls, if it is to begin with this child.
+    polls: Option<&'a Cell<usize>>,
 }
 
 impl Future for Child<'_> {
     type Output = Result<(), u32>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match (self.signal, self.fails) {
-            (Some(signal), _) => ready!(signal.poll(cx)),
-            // A window may take more than one poll to get as far as this child.
-            (None, Some(polls)) => polls.set(1),
-            (None, None) => {}
+        if let Some(signal) = self.signal {
+            ready!(signal.poll(cx));
+        } else if let Some(polls) = self.polls {
+            polls.set(1);
         }
-        Poll::Ready(if self.fails.is_some() { Err(ERROR) } else { Ok(()) })
+        Poll::Ready(if self.fails { Err(ERROR) } else { Ok(()) })
     }
 }

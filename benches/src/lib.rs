@@ -1,17 +1,21 @@
-//! What one child costs in a group, and what it costs in the peers: the same eight workloads run
-//! on errgroup, four published collections and a bare loop that shows how little there is to do.
+//! What one child costs in a group, and what it costs in the peers, in three parts: collections,
+//! beside a bare loop that shows how little there is to do; joins; and windows. And how soon the
+//! first error shows in each.
 //!
 //! `cargo run --release -p errgroup-benches` prints the whole comparison as Markdown;
 //! `cargo bench -p errgroup-benches` runs the same workloads under criterion.
 //!
 //! What keeps the comparison fair:
 //!
-//! - Every contestant is monomorphised, starts empty without a capacity, is filled child by child,
-//!   and holds the same child types.
-//! - One executor drives all of them. It polls only after a wake, so a collection which yields to
+//! - Every contestant is monomorphised, and holds the same child types. Collections start empty
+//!   without a capacity and are filled child by child; joins take an iterator that knows its length,
+//!   and windows a stream.
+//! - One executor drives all of them. It polls only after a wake, so a contestant which yields to
 //!   its executor midway pays for its own extra poll, and one which loses a wake fails the run.
-//! - Children are small, so that the collection is measured and not the children. Each passes a
-//!   value through `black_box` when polled, so that no poll is optimised out.
+//! - Children are small, so that the contestant is measured and not the children. Each passes a
+//!   value through `black_box` when polled, so that no poll is optimised out. It also makes polls
+//!   cheap, which favours those that poll all children at any wake; for the joins, `join_channel`
+//!   shows the same with children as they are in practice.
 //! - Every workload counts what came out, or how often each child was polled, and asserts it
 //!   outside of the timed part.
 //! - A contestant leaves a row when its own measurements say so ([`Growth`]), never by name.
@@ -92,7 +96,8 @@ pub const COLLECTIONS: Part<SetRow> = Part {
 pub const JOINS: Part<JoinRow> = Part {
     title: "Joins",
     about: "Each takes the children from an iterator and gives all values in a vector, in order, from \
-            the creation of the join to the drop of the vector.",
+            the creation of the join to the drop of the vector. futures-concurrency joins a vector, \
+            which is collected first.",
     // From 31 on, `try_join_all` of futures polls only what was woken.
     sizes: &[1, 2, 3, 5, 10, 30, 31, 100, 1_000, 10_000, 100_000],
     entries: &[
@@ -111,7 +116,8 @@ pub const JOINS: Part<JoinRow> = Part {
 pub const WINDOWS: Part<WindowRow> = Part {
     title: "Windows",
     about: "Each takes the children from a stream that is always ready, runs at most n of them at a \
-            time, and ends with `Ok(())` or the first error, from its creation to its drop.",
+            time, and ends with `Ok(())` or the first error, from its creation to its drop. So it is \
+            `try_for_each_concurrent`, as `for_each_concurrent` knows no errors.",
     sizes: &[1, 10, 64, 1_000],
     entries: &[
         Entry { peer: false, ..window::<windows::Forward>() },

@@ -1,4 +1,5 @@
-//! Prints the comparison as Markdown: time per item for each row and size, summaries, allocations.
+//! Prints the comparison as Markdown: for each part the time per item for each row and size, a summary
+//! and allocations; then the latency of the first error.
 
 use std::{
     mem,
@@ -325,11 +326,14 @@ fn print_allocations<R>(part: &Part<R>) {
 fn print_first_error() {
     println!("\n## Latency of the first error\n");
     println!(
-        "The first of n children is slow, and the last one fails: how many polls it takes until"
+        "The first of n children is slow, and the last one fails. How many polls it takes until"
     );
-    println!("the error shows, from the poll in which the last child is polled first, or from its");
-    println!("wake; or whether the error shows only after the slow child is done. Windows have a");
-    println!("limit of n. In turn, where they differ:\n");
+    println!("the error shows, from the first poll of all, or from the wake of the last child; or");
+    println!(
+        "whether the error shows only after the slow child is done. Windows have a limit of n,"
+    );
+    println!("and are counted from the poll in which they let the last child in. In turn, where");
+    println!("these differ:\n");
     for case in Case::ALL {
         println!("- {}.", case.about());
     }
