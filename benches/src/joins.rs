@@ -94,7 +94,7 @@ impl Row for JoinRow {
                 "n children wait, and are woken, polled and ready one after the other; per child"
             }
             Self::JoinChannel => {
-                "as join_wake_one, the children await a oneshot channel each; per child"
+                "as join_wake_one, each child awaits a oneshot channel that is made with it; per child"
             }
             Self::JoinWakeAll => "n children wait, are all woken, then polled and ready; per child",
         }
