@@ -141,10 +141,9 @@ impl<F> Set<F> {
     #[inline]
     pub(crate) fn insert(&mut self, index: u64, future: F, start: bool) -> Slot {
         let first = || Owner::new(Owner::slots(Self::SLOT), Self::SLOT);
-        let (slot, slots) = self.owner.get_or_insert_with(first).claim(Self::SLOT, start);
-        // SAFETY: the page has this slot, laid out by `SLOT`. It was free, so nothing is overwritten
-        // (invariant 3).
-        unsafe { slots.cast::<Child<F>>().add(slot.slot as usize).write(Child { index, future }) };
+        let slot = self.owner.get_or_insert_with(first).claim(Self::SLOT, start);
+        // SAFETY: the slot was free, so nothing is overwritten (invariant 3).
+        unsafe { self.child(slot).write(Child { index, future }) };
         self.len += 1;
         self.unstarted += usize::from(!start);
         slot
@@ -161,7 +160,7 @@ impl<F> Set<F> {
             owner.fill(page, |slots, slot| {
                 let Some(future) = children.next() else { return false };
                 let child = Child { index: *index, future };
-                // SAFETY: as in `insert`.
+                // SAFETY: the page has this slot, laid out by `SLOT`; it is free, as in `insert`.
                 unsafe { slots.cast::<Child<F>>().add(slot as usize).write(child) };
                 *index += 1;
                 self.len += 1;
@@ -263,9 +262,9 @@ impl<F> Set<F> {
     /// Marks slots of a page as free, and gives those that had a child.
     #[inline]
     fn vacate(&mut self, page: u32, slots: usize) -> usize {
-        let (stored, running) = self.schedule_mut().vacate(page, slots);
+        let (stored, unstarted) = self.schedule_mut().vacate(page, slots);
         self.len -= stored.count_ones() as usize;
-        self.unstarted -= (stored & !running).count_ones() as usize;
+        self.unstarted -= unstarted.count_ones() as usize;
         stored
     }
 

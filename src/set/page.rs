@@ -48,8 +48,8 @@ pub(super) struct Page {
     pub(super) all: usize,
     /// A bit for each slot with a child in it.
     pub(super) stored: usize,
-    /// A bit for each slot whose child may be polled.
-    pub(super) running: usize,
+    /// A bit for each slot whose child may not be polled yet.
+    pub(super) unstarted: usize,
     /// A bit for each running child that waits for its first poll: adding costs no atomic.
     pub(super) fresh: usize,
     /// A bit for each child that is known to be woken and waits for the turn of its page.
@@ -140,7 +140,7 @@ impl Page {
             slots: first_slot,
             all: usize::MAX >> (usize::BITS - slots),
             stored: 0,
-            running: 0,
+            unstarted: 0,
             fresh: 0,
             lead: 0,
             next_in_round: 0,
@@ -161,19 +161,21 @@ impl Page {
         (!self.stored).trailing_zeros()
     }
 
-    /// Takes a free slot for a child.
+    /// Takes a free slot for a child, which is to `start` at once or waits.
     #[inline]
-    pub(super) fn claim(&mut self, slot: u32) {
+    pub(super) fn claim(&mut self, slot: u32, start: bool) {
         self.stored |= 1 << slot;
+        if start {
+            self.fresh |= 1 << slot;
+        } else {
+            self.unstarted |= 1 << slot;
+        }
     }
 
-    /// Lets the child of a slot be polled, and says whether the page is in no round yet.
+    /// The slots whose children may be polled.
     #[inline]
-    pub(super) fn start(&mut self, slot: u32) -> bool {
-        debug_assert_eq!(self.running & 1 << slot, 0);
-        self.running |= 1 << slot;
-        self.fresh |= 1 << slot;
-        !self.in_round
+    pub(super) const fn running(&self) -> usize {
+        self.stored & !self.unstarted
     }
 
     /// Whether nobody but the owner, and `others`, has a reference.

@@ -83,7 +83,7 @@ struct Exit {
 impl Turn {
     #[inline]
     const fn of(number: u32, page: &Page, ready: usize, fresh: usize) -> Self {
-        let left = (ready | fresh) & page.running;
+        let left = (ready | fresh) & page.running();
         Self { page: number, left, fresh, header: page.header, slots: page.slots }
     }
 
@@ -179,10 +179,9 @@ impl Schedule {
         }
     }
 
-    /// Takes a free slot for a child, which is to `start` at once or waits, and says where the slots of
-    /// its page lie.
+    /// Takes a free slot for a child, which is to `start` at once or waits.
     #[inline]
-    pub(super) fn claim(&mut self, slot_layout: Layout, start: bool) -> (Slot, NonNull<u8>) {
+    pub(super) fn claim(&mut self, slot_layout: Layout, start: bool) -> Slot {
         let number = if !self.first.is_full() {
             0
         } else {
@@ -193,10 +192,9 @@ impl Schedule {
         };
         let page = self.page_mut(number);
         let slot = page.vacant();
-        page.claim(slot);
-        let slots = page.slots;
+        page.claim(slot, start);
         let full = page.is_full().then_some(page.next_free);
-        let joins_round = start && page.start(slot);
+        let joins_round = start && !page.in_round;
         if number != 0 {
             if let Some(next_free) = full {
                 self.free = next_free;
@@ -205,7 +203,7 @@ impl Schedule {
                 self.put_in_next_round(number);
             }
         }
-        (Slot { page: number, slot }, slots)
+        Slot { page: number, slot }
     }
 
     /// Takes the other free slots of a page where a child has just been started, while `store` has a
@@ -261,7 +259,11 @@ impl Schedule {
     /// Lets a stored child be polled: in the next round, or in this one if its page is yet to come.
     #[inline]
     pub(super) fn start(&mut self, Slot { page: number, slot }: Slot) {
-        if self.page_mut(number).start(slot) && number != 0 {
+        let page = self.page_mut(number);
+        debug_assert_ne!(page.unstarted & 1 << slot, 0);
+        page.unstarted &= !(1 << slot);
+        page.fresh |= 1 << slot;
+        if number != 0 && !page.in_round {
             self.put_in_next_round(number);
         }
     }
@@ -294,7 +296,7 @@ impl Schedule {
     pub(super) fn unstart(&mut self, Slot { page: number, slot }: Slot) {
         self.end_turn_of(number, 1 << slot);
         let page = self.page_mut(number);
-        page.running &= !(1 << slot);
+        page.unstarted |= 1 << slot;
         page.fresh &= !(1 << slot);
     }
 
@@ -313,21 +315,21 @@ impl Schedule {
     }
 
     /// Marks slots of a page, by their bits, as free again, and gives those that had a child and
-    /// those whose child was running.
+    /// those whose child was not started.
     #[inline]
     pub(super) fn vacate(&mut self, number: u32, slots: usize) -> (usize, usize) {
         self.end_turn_of(number, slots);
         let page = self.page_mut(number);
-        let (stored, running) = (page.stored & slots, page.running & slots);
+        let (stored, unstarted) = (page.stored & slots, page.unstarted & slots);
         let was_full = page.is_full();
         page.stored &= !slots;
-        page.running &= !slots;
+        page.unstarted &= !slots;
         page.fresh &= !slots;
         page.lead &= !slots;
         if was_full {
             self.put_free(number);
         }
-        (stored, running)
+        (stored, unstarted)
     }
 
     /// Marks the slot of a running child as free again, in the turn of its page and after its own.
@@ -338,7 +340,6 @@ impl Schedule {
         let page = self.page_mut(number);
         let was_full = page.is_full();
         page.stored &= !(1 << slot);
-        page.running &= !(1 << slot);
         if was_full {
             self.put_free(number);
         }
@@ -436,7 +437,7 @@ impl Schedule {
     fn add_to_round(&mut self, taken: Taken) {
         debug_assert_eq!(self.turn.page, 0);
         self.issued = self.issued.wrapping_add(taken.has_ticket().into());
-        self.turn.left |= taken.slots() & self.first.running;
+        self.turn.left |= taken.slots() & self.first.running();
         // The top of the stack came last: each page below goes before it.
         let mut number = taken.head();
         while number != 0 {
@@ -507,7 +508,6 @@ impl Drop for Filling<'_> {
     #[inline]
     fn drop(&mut self) {
         self.page.stored |= self.slots;
-        self.page.running |= self.slots;
         self.page.fresh |= self.slots;
     }
 }
