@@ -191,6 +191,20 @@ fn queue_does_not_keep_the_removed() {
     assert!(info.bytes_max < 10_000, "{info:?}");
 }
 
+/// The keys of children that were removed while they were queued go as well.
+#[test]
+fn queue_of_children_that_come_and_go_stays_small() {
+    let mut group = Group::unboxed().with_limit(1);
+    group.push(ready(0));
+    let info = measure(|| {
+        for n in 0..if cfg!(miri) { 200 } else { 10_000 } {
+            let queued = group.push(ready(n));
+            assert!(group.remove(queued));
+        }
+    });
+    assert!(info.bytes_max <= 1024, "{} bytes", info.bytes_max);
+}
+
 /// What is allocated by the join alone, from its first poll on.
 fn measure_join<J: Future + Unpin>(mut join: J, check: impl FnOnce(J::Output)) -> AllocationInfo {
     let mut cx = Context::from_waker(Waker::noop());

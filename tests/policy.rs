@@ -114,6 +114,7 @@ fn siblings_are_dropped_before_a_break_shows() {
         cast.tell(0, Act::Succeed);
         let group: Group<Child> = cast.children().collect();
         let mut join = group.join_with(Record::new(&told, 1));
+        assert!(!join.is_terminated());
 
         assert_eq!(task.poll(&mut join), Poll::Ready("broken"));
         assert_eq!(cast.polled(), [0]);

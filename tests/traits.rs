@@ -92,6 +92,19 @@ fn joins_are_send_and_unpin_as_their_parts_are() {
 }
 
 #[test]
+fn joins_and_what_borrows_a_group_show_its_counts() {
+    let children = (0..3).map(|_| std::future::ready(Ok::<(), u8>(())));
+    let mut group = children.collect::<Group<_>>().with_limit(2);
+    let counts = "Group { running: 2, queued: 1, finished: 0, .. }";
+    assert_eq!(format!("{group:?}"), counts);
+    assert_eq!(format!("{:?}", group.next()), format!("Next({counts})"));
+    assert_eq!(format!("{:?}", group.completions()), format!("Completions({counts})"));
+    assert_eq!(format!("{:?}", group.ready()), format!("Ready({counts})"));
+    let join = group.try_join();
+    assert_eq!(format!("{join:?}"), format!("JoinWith {{ group: {counts}, .. }}"));
+}
+
+#[test]
 fn completions_and_ready_are_send_as_the_group_is() {
     assert!(implements!(Completions<'static, Like<Cell<u8>>>: FusedStream + Send + Unpin));
     assert!(!implements!(Completions<'static, Like<Rc<u8>>>: Send));
