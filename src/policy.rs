@@ -1,4 +1,38 @@
 //! What the outcome of many is: a policy sees the output of each child, and says when it is settled.
+//!
+//! The policies of the ways to join are here by name so that yours can be made of them:
+//!
+//! ```
+//! use errgroup::{Group, Policy, policy::AllOk};
+//! use std::ops::ControlFlow;
+//!
+//! /// Calls back with the number of children left, and leaves the outcome to another policy.
+//! struct Progress<F, P>(F, P);
+//!
+//! impl<O, F: FnMut(usize), P: Policy<O>> Policy<O> for Progress<F, P> {
+//!     type Output = P::Output;
+//!
+//!     fn start(&mut self, children: usize) -> ControlFlow<P::Output> {
+//!         (self.0)(children);
+//!         self.1.start(children)
+//!     }
+//!
+//!     fn child_done(&mut self, index: usize, output: O, left: usize) -> ControlFlow<P::Output> {
+//!         (self.0)(left);
+//!         self.1.child_done(index, output, left)
+//!     }
+//!
+//!     fn finish(self) -> P::Output {
+//!         self.1.finish()
+//!     }
+//! }
+//!
+//! let mut lefts = Vec::new();
+//! let group: Group<_> = (0..3).map(|n| async move { Ok::<_, ()>(n) }).collect();
+//! let join = group.join_with(Progress(|left| lefts.push(left), AllOk::default()));
+//! assert_eq!(smol::block_on(join), Ok(vec![0, 1, 2]));
+//! assert_eq!(lefts, [3, 2, 1, 0]);
+//! ```
 
 use alloc::vec::{self, Vec};
 use core::{
