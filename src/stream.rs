@@ -279,6 +279,9 @@ where
 ///
 /// Where neither the source nor the children ever wait, the group still lets the executor go on after
 /// every 256 children.
+///
+/// `SinkExt::send` flushes each time, which here waits for all children to end; `feed` lets one in as soon
+/// as there is room.
 impl<F, E> Sink<F> for Group<F>
 where
     F: Future<Output = Result<(), E>>,

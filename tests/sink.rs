@@ -179,6 +179,28 @@ fn sink_is_flushed_when_no_child_is_left() {
     assert_eq!(task.poll(&mut SinkExt::<Child>::close(&mut group)), Poll::Ready(Ok(())));
 }
 
+#[test]
+fn feed_waits_for_room_and_send_for_the_end_of_all() {
+    let (cast, task) = (Cast::new(3), Task::default());
+    let mut group = limited(1);
+    assert_eq!(task.poll(&mut group.feed(cast.child(0))), Poll::Ready(Ok(())));
+    assert!(task.poll_while_woken(&mut group.feed(cast.child(1))).is_pending());
+    cast.tell(0, Act::Succeed);
+    cast.wake(0);
+    assert_eq!(task.poll(&mut group.feed(cast.child(2))), Poll::Ready(Ok(())));
+
+    let mut group = limited(1);
+    let child = cast.child(0);
+    cast.tell(0, Act::Wait);
+    let mut send = group.send(child);
+    assert!(task.poll_while_woken(&mut send).is_pending());
+    cast.tell(0, Act::Succeed);
+    cast.wake(0);
+    assert_eq!(task.poll(&mut send), Poll::Ready(Ok(())));
+    drop(send);
+    assert!(group.is_empty());
+}
+
 /// Neither the source nor the children ever wait.
 #[test]
 fn endless_source_lets_the_executor_go_on() {
