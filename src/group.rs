@@ -156,8 +156,8 @@ pub struct Group<F> {
     /// The children added so far, which is the index of the next one.
     added: u64,
     finished: usize,
-    /// How often in a row there was room when asked for.
-    pub(crate) admitted: u32,
+    /// How often in a row there was room when it was asked for.
+    pub(crate) room_in_a_row: u32,
     /// Whether it has resolved, or has given out its last output, and no child was added since.
     pub(crate) is_terminated: bool,
 }
@@ -324,68 +324,9 @@ impl<F: Future> Group<F> {
         group.set.reserve(capacity, true);
         group
     }
-
-    /// Polls children until `policy` breaks, or until none is left.
-    pub(crate) fn poll_with<P: Policy<F::Output>>(
-        &mut self,
-        cx: &mut Context<'_>,
-        policy: &mut P,
-    ) -> Poll<ControlFlow<P::Output>> {
-        self.poll_each(cx, |index, output, left| {
-            // On 32-bit targets, the place of a child after 2³² others wraps around.
-            policy.child_done(index as usize, output, left)
-        })
-    }
-
-    /// Polls children until `done` breaks, or until none is left. When it unwinds, the group is cleared.
-    #[inline]
-    pub(crate) fn poll_each<B>(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut done: impl FnMut(u64, F::Output, usize) -> ControlFlow<B>,
-    ) -> Poll<ControlFlow<B>> {
-        let mut budget = Budget::new(self.running());
-        self.guarded(|group| {
-            loop {
-                group.start_queued();
-                // Where children are queued, one that is done may let another start, if the group goes on.
-                let (finished, queued) = (&mut group.finished, !group.queue.is_empty());
-                let flow = ready!(group.set.poll_each(cx, &mut budget, |index, output, left| {
-                    *finished += 1;
-                    match done(index, output, left) {
-                        ControlFlow::Break(outcome) => ControlFlow::Break(Some(outcome)),
-                        ControlFlow::Continue(()) if queued => ControlFlow::Break(None),
-                        ControlFlow::Continue(()) => ControlFlow::Continue(()),
-                    }
-                }));
-                match flow {
-                    ControlFlow::Break(Some(outcome)) => {
-                        break Poll::Ready(ControlFlow::Break(outcome));
-                    }
-                    ControlFlow::Break(None) => {}
-                    ControlFlow::Continue(()) => {
-                        group.is_terminated = true;
-                        break Poll::Ready(ControlFlow::Continue(()));
-                    }
-                }
-            }
-        })
-    }
 }
 
 impl<F> Group<F> {
-    const fn empty() -> Self {
-        Self {
-            set: Set::new(),
-            queue: VecDeque::new(),
-            limit: usize::MAX,
-            added: 0,
-            finished: 0,
-            admitted: 0,
-            is_terminated: false,
-        }
-    }
-
     /// Starts no child while `limit` or more are running, and queues the rest, first in first out.
     ///
     /// A queued child is stored, but not polled: the limit counts those that run, not those that take
@@ -512,6 +453,18 @@ impl<F> Group<F> {
         self.finished
     }
 
+    const fn empty() -> Self {
+        Self {
+            set: Set::new(),
+            queue: VecDeque::new(),
+            limit: usize::MAX,
+            added: 0,
+            finished: 0,
+            room_in_a_row: 0,
+            is_terminated: false,
+        }
+    }
+
     /// Runs foreign code on the group. When that unwinds, the group is cleared.
     #[inline]
     pub(crate) fn guarded<R>(&mut self, run: impl FnOnce(&mut Self) -> R) -> R {
@@ -560,6 +513,53 @@ impl<F> Group<F> {
     }
 }
 
+impl<F: Future> Group<F> {
+    /// Polls children until `policy` breaks, or until none is left.
+    pub(crate) fn poll_with<P: Policy<F::Output>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        policy: &mut P,
+    ) -> Poll<ControlFlow<P::Output>> {
+        self.poll_each(cx, |index, output, left| policy.child_done(index, output, left))
+    }
+
+    /// Polls children until `done` breaks, or until none is left. When it unwinds, the group is cleared.
+    #[inline]
+    pub(crate) fn poll_each<B>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut done: impl FnMut(usize, F::Output, usize) -> ControlFlow<B>,
+    ) -> Poll<ControlFlow<B>> {
+        let mut budget = Budget::new(self.running());
+        self.guarded(|group| {
+            loop {
+                group.start_queued();
+                // Where children are queued, one that is done may let another start, if the group goes on.
+                let (finished, queued) = (&mut group.finished, !group.queue.is_empty());
+                let flow = ready!(group.set.poll_each(cx, &mut budget, |index, output, left| {
+                    *finished += 1;
+                    // Whoever looks at an index has had the children renumbered: on 32-bit targets it fits.
+                    match done(index as usize, output, left) {
+                        ControlFlow::Break(outcome) => ControlFlow::Break(Some(outcome)),
+                        ControlFlow::Continue(()) if queued => ControlFlow::Break(None),
+                        ControlFlow::Continue(()) => ControlFlow::Continue(()),
+                    }
+                }));
+                match flow {
+                    ControlFlow::Break(Some(outcome)) => {
+                        break Poll::Ready(ControlFlow::Break(outcome));
+                    }
+                    ControlFlow::Break(None) => {}
+                    ControlFlow::Continue(()) => {
+                        group.is_terminated = true;
+                        break Poll::Ready(ControlFlow::Continue(()));
+                    }
+                }
+            }
+        })
+    }
+}
+
 impl<F: Future> FromIterator<F> for Group<F> {
     fn from_iter<I: IntoIterator<Item = F>>(children: I) -> Self {
         let children = children.into_iter();
@@ -574,9 +574,8 @@ impl<F: Future> Extend<F> for Group<F> {
     fn extend<I: IntoIterator<Item = F>>(&mut self, children: I) {
         let children = children.into_iter();
         self.set.reserve(children.size_hint().0, false);
-        self.is_terminated = false;
         if self.limit == usize::MAX {
-            self.set.extend(&mut self.added, children);
+            self.set.extend(&mut self.added, children.inspect(|_| self.is_terminated = false));
         } else {
             children.for_each(|child| {
                 self.push(child);

@@ -14,17 +14,21 @@ use futures_core::future::{FusedFuture, TryFuture};
 
 use crate::{
     Group,
-    policy::{AllOk, AllSettled, EnoughOk, FailFast, FirstOk, Policy},
+    policy::{AllDone, AllOk, EnoughOk, FailFast, FirstOk, Policy},
 };
 
 /// The future of [`Group::join_with`], and of all other ways to join: the children of a group run, and
 /// a policy settles their outcome.
 ///
-/// Dropping it drops the children.
-///
 /// # Panics
 ///
-/// As a [group](Group#panics). Polled again after a panic, or after it has resolved, it panics.
+/// As a [group](Group#panics), and when its policy does: the children are dropped while the panic goes on
+/// through the poll. Polled again after that, or after it has resolved, it panics.
+///
+/// # Cancel safety
+///
+/// Dropping it drops the children and what the policy has kept of the others. A `select!` that polls it
+/// by `&mut` and lets go of the reference loses nothing, as with a [group](Group#cancel-safety).
 #[must_use = "futures do nothing unless polled"]
 pub struct JoinWith<F, P> {
     group: Group<F>,
@@ -34,7 +38,7 @@ pub struct JoinWith<F, P> {
 }
 
 /// The future of [`Group::join`]: all outputs in order of insertion.
-pub type Join<F> = JoinWith<F, AllSettled<<F as Future>::Output>>;
+pub type Join<F> = JoinWith<F, AllDone<<F as Future>::Output>>;
 
 /// The future of [`Group::try_join`]: all values in order of insertion, or the first error.
 pub type TryJoin<F> = JoinWith<F, AllOk<<F as TryFuture>::Ok>>;
@@ -57,28 +61,11 @@ trait Phases: Future {
     fn children(self: Pin<&mut Self>) -> &mut Group<Self::Child>;
 }
 
-/// Both phases, where the second is to drop the children that are left.
-#[inline]
-fn poll<J: Phases>(mut join: Pin<&mut J>, cx: &mut Context<'_>) -> Poll<J::Output> {
-    let outcome = ready!(join.as_mut().poll_outcome(cx));
-    join.children().clear();
-    Poll::Ready(outcome)
-}
-
-/// What a policy says at last: as it breaks, or as no child is left.
-#[inline]
-pub(crate) fn settle<O, P: Policy<O>>(policy: P, flow: ControlFlow<P::Output>) -> P::Output {
-    match flow {
-        ControlFlow::Break(outcome) => outcome,
-        ControlFlow::Continue(()) => policy.finish(),
-    }
-}
-
 impl<F: Future> Group<F> {
     /// Runs all children to their end, and gives their outputs in order of insertion.
     ///
-    /// No output cuts it short, and of results every error is kept, where awaiting the group, as Go's
-    /// `Wait`, keeps the first.
+    /// No output cuts it short. Of results every error is kept; awaiting the group keeps only the first, as
+    /// Go's `Wait` does.
     ///
     /// ```
     /// use errgroup::Group;
@@ -93,17 +80,17 @@ impl<F: Future> Group<F> {
     /// # });
     /// ```
     ///
-    /// The children are those in the group, whose outputs were not yet taken. One allocation, which
-    /// becomes the vector; see [`try_join`](Group::try_join).
+    /// The children are those in the group, whose outputs were not yet taken. It allocates as
+    /// [`try_join`](Group::try_join).
     pub fn join(self) -> Join<F> {
-        self.join_with(AllSettled::default())
+        self.join_with(AllDone::default())
     }
 
     /// Runs the children until `policy` says what their outcome is.
     ///
     /// The children that are left then are dropped before the outcome shows. See [`Policy`] for an
-    /// example. Where children were done or removed before the join and others took their slots, one
-    /// allocation for a moment, to bring them in order.
+    /// example. Where children were done or removed before the join and others took their slots, it
+    /// allocates once for a moment, to bring them in order.
     pub fn join_with<P: Policy<F::Output>>(self, policy: P) -> JoinWith<F, P> {
         JoinWith { group: self, policy: Some(policy), has_started: false }
     }
@@ -129,9 +116,10 @@ where
     /// # });
     /// ```
     ///
-    /// One allocation, which becomes the vector. While the children run it holds `Option`s: the capacity
+    /// One allocation, which becomes the vector. While the children run it holds `Option`s. So the capacity
     /// of the vector is more than its length where an `Option` of the value is larger than the value, as
-    /// with integers.
+    /// with integers; and it is reallocated at the end where it is not a whole number of values, as with an
+    /// odd number of `[u64; 2]`.
     ///
     /// # Errors
     ///
@@ -146,7 +134,7 @@ where
 
     /// Runs the children until one succeeds, and gives its value.
     ///
-    /// The others are dropped then.
+    /// The others are dropped then. It allocates for errors only, as they come.
     ///
     /// ```
     /// use errgroup::Group;
@@ -171,7 +159,8 @@ where
     /// Runs the children until `wanted` of them have succeeded, and gives their values in order of
     /// completion.
     ///
-    /// The others are dropped then. With 0 wanted, all are dropped and none is polled.
+    /// The others are dropped then. With 0 wanted, all are dropped and none is polled. One allocation for
+    /// the values, with the first of them, and those for errors as they come.
     ///
     /// ```
     /// use errgroup::Group;
@@ -276,7 +265,8 @@ where
             *policy = Some(current);
             return Poll::Pending;
         };
-        Poll::Ready(settle(current, flow))
+        // The policy is foreign code to its end, its drop.
+        Poll::Ready(group.guarded(|_| settle(current, flow)))
     }
 
     fn children(self: Pin<&mut Self>) -> &mut Group<F> {
@@ -301,5 +291,22 @@ impl<F, P> Unpin for JoinWith<F, P> {}
 impl<F, P> fmt::Debug for JoinWith<F, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JoinWith").field("group", &self.group).finish_non_exhaustive()
+    }
+}
+
+/// Both phases, where the second is to drop the children that are left.
+#[inline]
+fn poll<J: Phases>(mut join: Pin<&mut J>, cx: &mut Context<'_>) -> Poll<J::Output> {
+    let outcome = ready!(join.as_mut().poll_outcome(cx));
+    join.children().clear();
+    Poll::Ready(outcome)
+}
+
+/// What a policy says at last: as it breaks, or as no child is left.
+#[inline]
+fn settle<O, P: Policy<O>>(policy: P, flow: ControlFlow<P::Output>) -> P::Output {
+    match flow {
+        ControlFlow::Break(outcome) => outcome,
+        ControlFlow::Continue(()) => policy.finish(),
     }
 }

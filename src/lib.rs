@@ -36,8 +36,8 @@
 //! The parts are there: `FuturesUnordered`, `try_join_all`, tokio's `JoinSet`. Each has a catch where
 //! the first error is to end it all. `JoinSet` needs tokio and `'static`. `try_join_all` hides an error
 //! behind a slow sibling from 31 futures on ([futures-rs issue 2866]). With `FuturesUnordered` the
-//! caller writes the loop, the limit and the end each time. A `Group` does this, and nothing else. If
-//! you come from one of them, [choosing](_documentation::choosing) says what to write instead.
+//! caller writes the loop, the limit and the end each time. If you come from one of them,
+//! [choosing](_documentation::choosing) says what to write instead.
 //!
 //! [futures-rs issue 2866]: https://github.com/rust-lang/futures-rs/issues/2866
 //!
@@ -153,7 +153,8 @@
 //!
 //! The crate is `no_std` and needs `alloc`.
 //!
-//! - `std` (default): turns on `std` in `futures-core`. The crate itself behaves the same without.
+//! - `std` (default): turns on `std` in `futures-core` and `futures-sink`. The crate itself behaves the
+//!   same without.
 //! - `portable-atomic`: takes the atomics from the crate of that name, for chips without
 //!   compare-and-swap. How they work there is the choice of the binary, by a feature of that crate
 //!   such as `critical-section`.

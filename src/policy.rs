@@ -1,6 +1,6 @@
-//! What the outcome of many is: a policy sees the output of each child, and says when it is settled.
+//! Policies: what the outcome of a group's children is, and when it is known.
 //!
-//! The policies of the ways to join are here by name so that yours can be made of them:
+//! Those of the ways to join are here by name so that yours can be made of them:
 //!
 //! ```
 //! use errgroup::{Group, Policy, policy::AllOk};
@@ -100,8 +100,8 @@ pub trait Policy<O> {
     /// What the outcome is.
     type Output;
 
-    /// Called once before any child is polled, with the number of children in the group. Here a policy
-    /// can break that is settled before it begins.
+    /// Called once before the join polls a child, with the number of children in the group. A policy that
+    /// is settled before it begins can break here.
     fn start(&mut self, children: usize) -> ControlFlow<Self::Output> {
         let _ = children;
         ControlFlow::Continue(())
@@ -110,8 +110,8 @@ pub trait Policy<O> {
     /// Called once for each child that is done, in order of completion.
     ///
     /// The `index` is the place of the child in the order of insertion: 0 to `children - 1` for those
-    /// that were in the group at the start. Children that were removed, or were done before, have no
-    /// place in it. `left` children are still in the group, running or queued.
+    /// that were in the group at the start. Children that were removed, or were done before, are not
+    /// counted. `left` children are still in the group, running or queued.
     fn child_done(&mut self, index: usize, output: O, left: usize) -> ControlFlow<Self::Output>;
 
     /// Called when no child is left, if the policy has not broken before.
@@ -129,7 +129,7 @@ pub struct AllOk<T>(InOrder<T>);
 
 /// All outputs in order of insertion: the policy of [`join`](crate::Group::join).
 #[derive(Clone, Debug)]
-pub struct AllSettled<O>(InOrder<O>);
+pub struct AllDone<O>(InOrder<O>);
 
 /// The first value, or all errors: the policy of [`race_ok`](crate::Group::race_ok).
 #[derive(Clone, Debug)]
@@ -147,7 +147,7 @@ pub struct EnoughOk<T, E> {
 /// Every error of the children that failed, in order of completion: the error of
 /// [`race_ok`](crate::Group::race_ok) and [`quorum`](crate::Group::quorum).
 ///
-/// It is a slice of the errors, which it shows all, one after the other. So it has no
+/// It is a slice of the errors, and its `Display` shows them all. So it has no
 /// [`source`](Error::source): that could be one of them only.
 ///
 /// ```
@@ -170,7 +170,7 @@ pub struct EnoughOk<T, E> {
 /// let group: errgroup::Group<std::future::Ready<Result<(), String>>> = [].into_iter().collect();
 /// let errors = smol::block_on(group.race_ok()).unwrap_err();
 /// assert!(errors.is_empty());
-/// assert_eq!(errors.to_string(), "too few children");
+/// assert_eq!(errors.to_string(), "no errors");
 /// ```
 ///
 /// It collects errors from elsewhere too, as from a [`join`](crate::Group::join):
@@ -243,7 +243,7 @@ impl<T, E> Policy<Result<T, E>> for AllOk<T> {
     }
 }
 
-impl<O> Policy<O> for AllSettled<O> {
+impl<O> Policy<O> for AllDone<O> {
     type Output = Vec<O>;
 
     fn start(&mut self, children: usize) -> ControlFlow<Self::Output> {
@@ -285,13 +285,13 @@ impl<T, E> Policy<Result<T, E>> for FirstOk<E> {
 }
 
 impl<T, E> EnoughOk<T, E> {
-    /// A policy that wants so many values.
+    /// A policy that wants so many values, which a join of too few children refuses at its start.
     pub const fn new(wanted: usize) -> Self {
         Self { wanted, values: Vec::new(), errors: Vec::new() }
     }
 
     /// Whether there are enough values, or can never be with so many children left.
-    fn settle(&mut self, left: usize) -> ControlFlow<Result<Vec<T>, Errors<E>>> {
+    fn flow(&mut self, left: usize) -> ControlFlow<Result<Vec<T>, Errors<E>>> {
         let missing = self.wanted - self.values.len();
         if missing == 0 {
             ControlFlow::Break(Ok(mem::take(&mut self.values)))
@@ -307,7 +307,7 @@ impl<T, E> Policy<Result<T, E>> for EnoughOk<T, E> {
     type Output = Result<Vec<T>, Errors<E>>;
 
     fn start(&mut self, children: usize) -> ControlFlow<Self::Output> {
-        self.settle(children)
+        self.flow(children)
     }
 
     fn child_done(
@@ -325,7 +325,7 @@ impl<T, E> Policy<Result<T, E>> for EnoughOk<T, E> {
             }
             Err(error) => self.errors.push(error),
         }
-        self.settle(left)
+        self.flow(left)
     }
 
     fn finish(self) -> Self::Output {
@@ -363,7 +363,7 @@ impl<T> Default for AllOk<T> {
     }
 }
 
-impl<O> Default for AllSettled<O> {
+impl<O> Default for AllDone<O> {
     fn default() -> Self {
         Self(InOrder::new())
     }
@@ -417,7 +417,7 @@ impl<'a, E> IntoIterator for &'a Errors<E> {
 impl<E: fmt::Display> fmt::Display for Errors<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.len() {
-            0 => f.write_str("too few children"),
+            0 => f.write_str("no errors"),
             1 => self.0[0].fmt(f),
             errors => {
                 write!(f, "{errors} errors")?;

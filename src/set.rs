@@ -14,9 +14,9 @@
 //! # Words
 //!
 //! - The *owner* is whoever has the set by `&mut`; everybody else is a *waker*. What the owner alone
-//!   knows of pages and rounds is the *schedule*. It lies with the hub, and moving a set moves a pointer.
-//! - The *hub* is what all pages share: the ready word, and the *task*, the waker of whoever polls the
-//!   set. While the ready word is *held*, wakes are noted and nobody is notified; otherwise the set is
+//!   knows of pages and rounds is the *schedule*. It lies in the hub, and moving a set moves a pointer.
+//! - The *hub* is what all pages share: the ready word, the *task*, which is the waker of whoever polls the
+//!   set, and the schedule. While the ready word is *held*, wakes are noted and nobody is notified; otherwise the set is
 //!   *armed*.
 //! - The *lead* is a child that was woken when nothing else was ready.
 //! - A *round* polls what was ready when it began, page by page; a page of the round has its *turn*.
@@ -49,6 +49,7 @@
 mod page;
 mod ready;
 mod schedule;
+mod schedule_box;
 mod task;
 mod waker;
 
@@ -64,14 +65,17 @@ use core::{
 };
 
 pub(crate) use self::schedule::Slot;
-use self::schedule::{MAX_CHILDREN, Owner, Schedule, TOO_MANY};
+use self::{
+    schedule::{MAX_CHILDREN, Schedule, TOO_MANY},
+    schedule_box::ScheduleBox,
+};
 
 const NO_PAGE: &str = "a slot has a page";
 
 /// Children of one type, each with an index that its user chose.
 pub(crate) struct Set<F> {
     /// `None` until there is a page.
-    owner: Option<Owner>,
+    schedule: Option<ScheduleBox>,
     len: usize,
     /// The children that were not started: a count that does not change as one finishes.
     unstarted: usize,
@@ -113,7 +117,7 @@ impl<F> Set<F> {
     const SLOT: Layout = Layout::new::<Child<F>>();
 
     pub(crate) const fn new() -> Self {
-        Self { owner: None, len: 0, unstarted: 0, children: PhantomData }
+        Self { schedule: None, len: 0, unstarted: 0, children: PhantomData }
     }
 
     /// Makes room for `children` more, exactly or with some to grow.
@@ -121,10 +125,11 @@ impl<F> Set<F> {
         let children = self.len.saturating_add(children);
         assert!(children <= MAX_CHILDREN, "{TOO_MANY}");
         if children > 0 {
-            let least = if exactly { 1 } else { Owner::slots(Self::SLOT) };
-            let owner =
-                self.owner.get_or_insert_with(|| Owner::new(children.max(least), Self::SLOT));
-            owner.reserve(children, exactly, Self::SLOT);
+            let least = if exactly { 1 } else { ScheduleBox::first_page_slots(Self::SLOT) };
+            let schedule = self
+                .schedule
+                .get_or_insert_with(|| ScheduleBox::new(children.max(least), Self::SLOT));
+            schedule.reserve(children, exactly, Self::SLOT);
         }
     }
 
@@ -140,8 +145,8 @@ impl<F> Set<F> {
     /// Stores a child, and lets it be polled if it is to `start` at once.
     #[inline]
     pub(crate) fn insert(&mut self, index: u64, future: F, start: bool) -> Slot {
-        let first = || Owner::new(Owner::slots(Self::SLOT), Self::SLOT);
-        let slot = self.owner.get_or_insert_with(first).claim(Self::SLOT, start);
+        let first = || ScheduleBox::new(ScheduleBox::first_page_slots(Self::SLOT), Self::SLOT);
+        let slot = self.schedule.get_or_insert_with(first).claim(Self::SLOT, start);
         // SAFETY: the slot was free, so nothing is overwritten (invariant 3).
         unsafe { self.child(slot).write(Child { index, future }) };
         self.len += 1;
@@ -156,11 +161,12 @@ impl<F> Set<F> {
         while let Some(future) = children.next() {
             let Slot { page, .. } = self.insert(*index, future, true);
             *index += 1;
-            let Some(owner) = &mut self.owner else { break };
-            owner.fill(page, |slots, slot| {
+            let Some(schedule) = &mut self.schedule else { break };
+            schedule.fill(page, |slots, slot| {
                 let Some(future) = children.next() else { return false };
                 let child = Child { index: *index, future };
-                // SAFETY: the page has this slot, laid out by `SLOT`; it is free, as in `insert`.
+                // SAFETY: the page has this slot, laid out by `SLOT`; it is free, as in `insert` (invariant
+                // 3).
                 unsafe { slots.cast::<Child<F>>().add(slot as usize).write(child) };
                 *index += 1;
                 self.len += 1;
@@ -181,7 +187,9 @@ impl<F> Set<F> {
     pub(crate) fn unstart_fresh(&mut self) -> Vec<(u64, Slot)> {
         let mut fresh = Vec::new();
         let mut page = 0;
-        while let Some(slot) = self.owner.as_ref().and_then(|owner| owner.first_fresh(page)) {
+        while let Some(slot) =
+            self.schedule.as_ref().and_then(|schedule| schedule.first_fresh(page))
+        {
             self.schedule_mut().unstart(slot);
             self.unstarted += 1;
             fresh.push((self.index(slot), slot));
@@ -198,7 +206,7 @@ impl<F> Set<F> {
 
     fn is_stored(&self, slot: Slot) -> bool {
         // The slot may be that of a key from another set.
-        self.owner.as_ref().is_some_and(|owner| owner.is_stored(slot))
+        self.schedule.as_ref().is_some_and(|schedule| schedule.is_stored(slot))
     }
 
     /// The index of the child in a slot that has one.
@@ -211,20 +219,27 @@ impl<F> Set<F> {
     /// Gives the children the indices from 0 on, in the order of those they have. Allocates only where
     /// slots were used again in between.
     pub(crate) fn renumber(&mut self) {
-        let slots = || self.owner.iter().flat_map(|owner| owner.stored());
+        let slots = || self.schedule.iter().flat_map(|schedule| schedule.stored());
         if slots().map(|slot| self.index(slot)).is_sorted() {
-            self.number(slots());
+            // SAFETY: the caller has the set by `&mut`, and these slots have children (invariant 3).
+            unsafe { self.number(slots()) }
         } else {
             let mut in_order = Vec::with_capacity(self.len);
             in_order.extend(slots());
             in_order.sort_unstable_by_key(|&slot| self.index(slot));
-            self.number(in_order.into_iter());
+            // SAFETY: as above.
+            unsafe { self.number(in_order.into_iter()) }
         }
     }
 
-    fn number(&self, slots: impl Iterator<Item = Slot>) {
+    /// Numbers the children of these slots.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the owner, and each slot has a child.
+    unsafe fn number(&self, slots: impl Iterator<Item = Slot>) {
         for (index, slot) in (0..).zip(slots) {
-            // SAFETY: there is a child in the slot, and its index is the owner's (invariants 2 and 3).
+            // SAFETY: by the contract, and no waker touches a child (invariant 2).
             unsafe { (*self.child(slot)).index = index };
         }
     }
@@ -271,15 +286,15 @@ impl<F> Set<F> {
     /// The schedule of a set with a slot.
     #[inline]
     fn schedule_mut(&mut self) -> &mut Schedule {
-        self.owner.as_mut().expect(NO_PAGE)
+        self.schedule.as_mut().expect(NO_PAGE)
     }
 
     /// Where the child of a slot lies, if there is one.
     #[inline]
     fn child(&self, slot: Slot) -> *mut Child<F> {
-        let owner = self.owner.as_ref().expect(NO_PAGE);
-        let slots = owner.page(slot.page).slots.cast::<Child<F>>();
-        // SAFETY: a page has the slots that the schedule knows, laid out by `SLOT`.
+        let schedule = self.schedule.as_ref().expect(NO_PAGE);
+        let slots = schedule.page(slot.page).slots.cast::<Child<F>>();
+        // SAFETY: a page has the slots that the schedule knows, laid out by `SLOT` (invariant 3).
         unsafe { slots.add(slot.slot as usize) }.as_ptr()
     }
 }
@@ -295,7 +310,7 @@ impl<F: Future> Set<F> {
         budget: &mut Budget,
         mut done: impl FnMut(u64, F::Output, usize) -> ControlFlow<B>,
     ) -> Poll<ControlFlow<B>> {
-        let Self { owner: Some(schedule), len, unstarted, .. } = self else {
+        let Self { schedule: Some(schedule), len, unstarted, .. } = self else {
             return Poll::Ready(ControlFlow::Continue(()));
         };
         let schedule: &mut Schedule = schedule;
@@ -313,7 +328,7 @@ impl<F: Future> Set<F> {
                     left &= left - 1;
                     let turn = schedule.turn();
                     // SAFETY: the slot is one of the page that has its turn, which the owner's
-                    // reference keeps while the child is polled.
+                    // reference keeps while the child is polled (invariant 8).
                     let (child, waker) = unsafe {
                         let child = turn.slots.cast::<Child<F>>().add(slot as usize);
                         (child.as_ptr(), waker::of_slot(turn.header, slot))

@@ -16,7 +16,6 @@ use futures_sink::Sink;
 
 use crate::{
     Group,
-    join::settle,
     policy::{FailFast, Policy},
 };
 
@@ -31,11 +30,6 @@ pub struct Completions<'a, F>(&'a mut Group<F>);
 /// The future of [`Group::ready`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Ready<'a, F>(&'a mut Group<F>);
-
-/// A policy that fails fast, and breaks as well when there is room for one more child.
-struct Room {
-    limit: usize,
-}
 
 impl<F: Future> Group<F> {
     /// The output of the next child that is done, in order of completion, or `None` if the group is
@@ -123,7 +117,7 @@ where
     F: Future<Output = Result<(), E>>,
 {
     /// How often in a row there may be room before the executor has its turn.
-    const MAX_ADMITTED: u32 = 256;
+    const MAX_ROOM_IN_A_ROW: u32 = 256;
 
     /// Waits until there is room for one more child under the limit, while the children run.
     ///
@@ -155,18 +149,23 @@ where
     /// # Cancel safety
     ///
     /// The future borrows the group and holds nothing: dropping it loses nothing and drops no child.
+    ///
+    /// # Complexity
+    ///
+    /// A poll ends with the first child that makes room. No allocation.
     pub fn ready(&mut self) -> Ready<'_, F> {
         Ready(self)
     }
 
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
-        let room = self.poll_admission(cx);
-        self.admitted = if let Poll::Ready(Ok(())) = room { self.admitted + 1 } else { 0 };
+        let room = self.poll_for_room(cx);
+        self.room_in_a_row =
+            if let Poll::Ready(Ok(())) = room { self.room_in_a_row + 1 } else { 0 };
         room
     }
 
-    fn poll_admission(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
-        if self.admitted == Self::MAX_ADMITTED {
+    fn poll_for_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+        if self.room_in_a_row == Self::MAX_ROOM_IN_A_ROW {
             // Where the source never waits and there is no limit, no child would ever run.
             if let Poll::Ready(Err(error)) = Pin::new(&mut *self).poll(cx) {
                 return Poll::Ready(Err(error));
@@ -177,32 +176,17 @@ where
         if !self.is_full() {
             return Poll::Ready(Ok(()));
         }
-        let mut room = Room { limit: self.limit };
-        let flow = ready!(self.poll_with(cx, &mut room));
-        let outcome = settle(room, flow);
+        let limit = self.limit;
+        let flow = ready!(self.poll_each(cx, |index, output, left| {
+            FailFast.child_done(index, output, left)?;
+            if left < limit { ControlFlow::Break(Ok(())) } else { ControlFlow::Continue(()) }
+        }));
+        let outcome = flow.break_value().unwrap_or(Ok(()));
         if outcome.is_err() {
             self.clear();
+            self.is_terminated = true;
         }
         Poll::Ready(outcome)
-    }
-}
-
-impl<E> Policy<Result<(), E>> for Room {
-    type Output = Result<(), E>;
-
-    #[inline]
-    fn child_done(
-        &mut self,
-        index: usize,
-        output: Result<(), E>,
-        left: usize,
-    ) -> ControlFlow<Self::Output> {
-        FailFast.child_done(index, output, left)?;
-        if left < self.limit { ControlFlow::Break(Ok(())) } else { ControlFlow::Continue(()) }
-    }
-
-    fn finish(self) -> Self::Output {
-        Ok(())
     }
 }
 
@@ -216,7 +200,7 @@ impl<F: Future> Future for Next<'_, F> {
 }
 
 impl<F: Future> FusedFuture for Next<'_, F> {
-    /// Whether `None` was given out, and no child was added since.
+    /// Whether `None` was given out or the group has resolved, and no child was added since.
     fn is_terminated(&self) -> bool {
         self.0.is_terminated
     }
@@ -236,7 +220,7 @@ impl<F: Future> Stream for Completions<'_, F> {
 }
 
 impl<F: Future> FusedStream for Completions<'_, F> {
-    /// Whether `None` was given out, and no child was added since.
+    /// Whether `None` was given out or the group has resolved, and no child was added since.
     fn is_terminated(&self) -> bool {
         self.0.is_terminated
     }
@@ -297,8 +281,7 @@ where
         Ok(())
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
-        self.admitted = 0;
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
         self.poll(cx)
     }
 

@@ -247,6 +247,17 @@ fn joined_values_are_one() {
     }
 }
 
+/// An option of a pair is half as large again as the pair: an odd number of options is no whole number of
+/// pairs.
+#[test]
+fn joined_pairs_are_one_and_reallocated_where_their_number_is_odd() {
+    for n in [1, 2, 3, 100, 101] {
+        let pairs: Group<_> = (0..n).map(|n| ready(Ok::<_, ()>([n as u64; 2]))).collect();
+        let info = measure_join(pairs.try_join(), |pairs| assert_eq!(pairs.unwrap().len(), n));
+        assert_eq!(info.count_total, 1 + n as u64 % 2, "{n}");
+    }
+}
+
 #[test]
 fn joined_values_are_one_where_others_were_done_or_removed_before() {
     let mut group: Group<_> = (0..100).map(even_later).collect();

@@ -2,10 +2,9 @@
 
 mod kit;
 
-use std::pin::Pin;
 use std::task::Poll;
 
-use errgroup::{Completions, Group};
+use errgroup::Group;
 use futures::StreamExt;
 use futures::stream::{FusedStream, Stream};
 use kit::{Act, Cast, Child, Task};
@@ -86,12 +85,4 @@ fn limit_holds_while_outputs_are_taken() {
     }
     assert_eq!(outputs, 20);
     cast.assert_all_dropped_once();
-}
-
-#[test]
-fn completions_is_a_stream_of_any_output() {
-    fn items<S: Stream<Item = u8> + FusedStream + Unpin + Send>(_: &S) {}
-    let mut group: Group<Pin<Box<dyn Future<Output = u8> + Send>>> = Group::unboxed();
-    let completions: Completions<'_, _> = group.completions();
-    items(&completions);
 }

@@ -2,7 +2,7 @@
 
 mod kit;
 
-use std::future::{Future, Ready, ready};
+use std::future::{Ready, ready};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -11,20 +11,12 @@ use futures::TryFutureExt;
 use futures::future::FusedFuture;
 use kit::{Act, Cast, SIZES, Task};
 
-/// The children of a cast, with their numbers as their values too.
-fn valued(cast: &Cast) -> impl Iterator<Item: Future<Output = Result<usize, usize>>> + use<> {
-    cast.children().map(|child| {
-        let id = child.id;
-        child.map_ok(move |()| id)
-    })
-}
-
 #[test]
 fn ready_children_are_joined_in_one_poll() {
     for n in SIZES {
         let (cast, task) = (Cast::new(n), Task::default());
         cast.tell_all(Act::Succeed);
-        let mut join = valued(&cast).collect::<Group<_>>().try_join();
+        let mut join = cast.valued().collect::<Group<_>>().try_join();
         assert_eq!(task.poll(&mut join), Poll::Ready(Ok(Vec::from_iter(0..n))));
         assert!(join.is_terminated());
         cast.assert_all_dropped_once();
@@ -38,7 +30,7 @@ fn values_are_in_order_of_insertion_when_completed_in_another() {
         let orders: [fn(usize, usize) -> usize; 2] = [|n, i| n - 1 - i, |n, i| (i + n / 2) % n];
         for order in orders {
             let (cast, task) = (Cast::new(n), Task::default());
-            let mut join = valued(&cast).collect::<Group<_>>().try_join();
+            let mut join = cast.valued().collect::<Group<_>>().try_join();
             assert!(task.poll_while_woken(&mut join).is_pending());
             for i in 0..n - 1 {
                 cast.tell(order(n, i), Act::Succeed);
@@ -59,7 +51,7 @@ fn values_are_in_order_of_insertion_under_a_limit() {
         cast.tell_all(Act::Yield(1));
         (0..100).step_by(3).for_each(|id| cast.tell(id, Act::Yield(5)));
         let mut group = Group::unboxed().with_limit(limit);
-        group.extend(valued(&cast));
+        group.extend(cast.valued());
         let mut join = group.try_join();
         assert_eq!(task.poll_while_woken(&mut join), Poll::Ready(Ok(Vec::from_iter(0..100))));
     }
@@ -68,7 +60,7 @@ fn values_are_in_order_of_insertion_under_a_limit() {
 #[test]
 fn values_are_in_order_of_insertion_in_slots_of_others() {
     let (cast, task) = (Cast::new(40), Task::default());
-    let mut children = valued(&cast);
+    let mut children = cast.valued();
     let mut group: Group<_> = children.by_ref().take(20).collect();
     assert!(task.poll_while_woken(&mut group.next()).is_pending());
     let mut left: Vec<usize> = (0..20).collect();
@@ -125,7 +117,7 @@ fn join_settles_every_child_and_keeps_every_error() {
         let (cast, task) = (Cast::new(n), Task::default());
         let fails = |id: usize| id % 3 == 1;
         (0..n).for_each(|id| cast.tell(id, if fails(id) { Act::Fail } else { Act::Yield(1) }));
-        let mut join = valued(&cast).collect::<Group<_>>().join();
+        let mut join = cast.valued().collect::<Group<_>>().join();
         let outputs: Vec<_> = (0..n).map(|id| if fails(id) { Err(id) } else { Ok(id) }).collect();
         assert_eq!(task.poll_while_woken(&mut join), Poll::Ready(outputs));
         cast.assert_all_dropped_once();

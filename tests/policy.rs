@@ -8,6 +8,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::task::Poll;
 
 use errgroup::{Group, Policy};
+use futures::TryFutureExt;
 use futures::future::FusedFuture;
 use kit::{Act, Cast, Child, SIZES, Task, panic_of};
 use proptest::prelude::*;
@@ -198,6 +199,73 @@ fn policy_that_panics_at_the_start_takes_the_children_along() {
     assert!(join.is_terminated());
 }
 
+/// Here as the policy goes with the values it has kept, when another child has failed.
+#[test]
+fn policy_that_panics_in_its_drop_takes_the_children_along() {
+    struct PanicsOnDrop;
+    impl Drop for PanicsOnDrop {
+        fn drop(&mut self) {
+            panic!("drop of a value");
+        }
+    }
+
+    let (cast, task) = (Cast::new(3), Task::default());
+    cast.tell(0, Act::Succeed);
+    cast.tell(2, Act::Fail);
+    let children = cast.children().map(|child| child.map_ok(|()| PanicsOnDrop));
+    let mut join = children.collect::<Group<_>>().try_join();
+    assert_eq!(panic_of(|| task.poll(&mut join)), "drop of a value");
+    cast.assert_all_dropped_once();
+    assert!(join.is_terminated());
+}
+
+#[test]
+fn policy_that_panics_at_the_end_leaves_the_join_terminated() {
+    struct Panics;
+    impl Policy<Result<(), usize>> for Panics {
+        type Output = ();
+        fn child_done(&mut self, _: usize, _: Result<(), usize>, _: usize) -> ControlFlow<()> {
+            Continue(())
+        }
+        fn finish(self) {
+            panic!("told of the end");
+        }
+    }
+
+    let (cast, task) = (Cast::new(2), Task::default());
+    cast.tell_all(Act::Succeed);
+    let mut join = cast.children().collect::<Group<Child>>().join_with(Panics);
+    assert_eq!(panic_of(|| task.poll(&mut join)), "told of the end");
+    cast.assert_all_dropped_once();
+    assert!(join.is_terminated());
+}
+
+#[test]
+fn join_that_has_resolved_panics_when_polled_again() {
+    let (cast, task) = (Cast::new(1), Task::default());
+    let mut join = cast.children().collect::<Group<Child>>().join();
+    assert!(task.poll(&mut join).is_pending());
+    assert!(!join.is_terminated());
+    cast.tell(0, Act::Succeed);
+    cast.wake(0);
+    assert_eq!(task.poll(&mut join), Poll::Ready(vec![Ok(())]));
+    assert!(join.is_terminated());
+    let text = panic_of(|| task.poll(&mut join));
+    assert_eq!(text, "polled after it had resolved or panicked");
+}
+
+#[test]
+fn queued_children_are_among_those_left() {
+    let (cast, task, told) = (Cast::new(3), Task::default(), RefCell::default());
+    cast.tell_all(Act::Succeed);
+    let mut group = Group::unboxed().with_limit(1);
+    group.extend(cast.children());
+    let mut join = group.join_with(Record::new(&told, usize::MAX));
+    assert_eq!(task.poll(&mut join), Poll::Ready("finished"));
+    let done = |index, left| Told::Done { index, output: Ok(()), left };
+    assert_eq!(*told.borrow(), [Told::Start(3), done(0, 2), done(1, 1), done(2, 0), Told::Finish]);
+}
+
 /// A child lost to a panic must not be missing from an outcome.
 #[test]
 fn join_shows_no_outcome_after_a_child_has_panicked() {
@@ -244,7 +312,8 @@ proptest! {
     /// Whatever came before the join: the place of a child is that among those that are left.
     #[test]
     fn index_counts_the_children_that_are_left(steps in steps()) {
-        let (cast, task, told) = (Cast::new(80 * 20), Task::default(), RefCell::default());
+        const MOST: usize = 80 * 20;
+        let (cast, task, told) = (Cast::new(MOST), Task::default(), RefCell::default());
         let mut ids = 0..;
         let mut group = Group::unboxed();
         // The children that are in the group, in order of insertion.
@@ -279,7 +348,7 @@ proptest! {
             }
         }
         cast.tell_all(Act::Fail);
-        (0..1600).filter(|id| cast.polls(*id) > 0 && cast.drops(*id) == 0).for_each(|id| cast.wake(id));
+        (0..MOST).filter(|id| cast.polls(*id) > 0 && cast.drops(*id) == 0).for_each(|id| cast.wake(id));
         let mut join = group.join_with(Record::new(&told, usize::MAX));
         assert_eq!(task.poll_while_woken(&mut join), Poll::Ready("finished"));
 

@@ -7,15 +7,10 @@ use std::future::{Future, Ready, ready};
 use std::task::Poll;
 
 use errgroup::{Errors, Group};
-use futures::TryFutureExt;
 use kit::{Act, Cast, SIZES, Task};
 
-fn valued(cast: &Cast) -> Group<impl Future<Output = Result<usize, usize>> + use<>> {
-    let valued = cast.children().map(|child| {
-        let id = child.id;
-        child.map_ok(move |()| id)
-    });
-    valued.collect()
+fn group(cast: &Cast) -> Group<impl Future<Output = Result<usize, usize>> + use<>> {
+    cast.valued().collect()
 }
 
 #[test]
@@ -24,7 +19,7 @@ fn first_success_drops_the_others_before_it_shows() {
         let (cast, task) = (Cast::new(n), Task::default());
         cast.tell(n - 1, Act::Succeed);
         (0..n / 2).for_each(|id| cast.tell(id, Act::Fail));
-        let mut race = valued(&cast).race_ok();
+        let mut race = group(&cast).race_ok();
         assert_eq!(task.poll(&mut race), Poll::Ready(Ok(n - 1)));
         cast.assert_all_dropped_once();
     }
@@ -33,7 +28,7 @@ fn first_success_drops_the_others_before_it_shows() {
 #[test]
 fn race_without_success_gives_every_error_in_order_of_completion() {
     let (cast, task) = (Cast::new(4), Task::default());
-    let mut race = valued(&cast).race_ok();
+    let mut race = group(&cast).race_ok();
     assert!(task.poll(&mut race).is_pending());
     cast.tell_all(Act::Fail);
     for id in [2, 0, 3] {
@@ -50,7 +45,7 @@ fn quorum_is_reached_with_the_values_in_order_of_completion() {
     for n in SIZES {
         let (cast, task) = (Cast::new(n), Task::default());
         let wanted = n.div_ceil(2);
-        let mut quorum = valued(&cast).quorum(wanted);
+        let mut quorum = group(&cast).quorum(wanted);
         assert!(task.poll_while_woken(&mut quorum).is_pending());
         cast.tell_all(Act::Succeed);
         for id in (n - wanted + 1..n).rev() {
@@ -70,7 +65,7 @@ fn quorum_fails_as_soon_as_too_few_are_left() {
     for n in SIZES {
         for wanted in [1, n.div_ceil(2), n] {
             let (cast, task) = (Cast::new(n), Task::default());
-            let mut quorum = valued(&cast).quorum(wanted);
+            let mut quorum = group(&cast).quorum(wanted);
             assert!(task.poll_while_woken(&mut quorum).is_pending());
             cast.tell_all(Act::Fail);
             let spare = n - wanted;
@@ -91,12 +86,12 @@ fn quorum_fails_as_soon_as_too_few_are_left() {
 #[test]
 fn quorum_of_none_or_of_too_many_polls_no_child() {
     let (cast, task) = (Cast::new(3), Task::default());
-    assert_eq!(task.poll(&mut valued(&cast).quorum(0)), Poll::Ready(Ok(Vec::new())));
+    assert_eq!(task.poll(&mut group(&cast).quorum(0)), Poll::Ready(Ok(Vec::new())));
     assert_eq!(cast.polled(), []);
     cast.assert_all_dropped_once();
 
     let cast = Cast::new(3);
-    let outcome = task.poll(&mut valued(&cast).quorum(4));
+    let outcome = task.poll(&mut group(&cast).quorum(4));
     assert_eq!(outcome, Poll::Ready(Err(Errors::from_iter([]))));
     assert_eq!(cast.polled(), []);
     cast.assert_all_dropped_once();

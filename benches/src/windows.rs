@@ -90,7 +90,7 @@ window! {
     |source: S, limit| source.buffered_unordered(limit).try_collect::<()>()
 }
 window! {
-    /// A loop around `futures_buffered::FuturesUnorderedBounded`, as its documentation has it.
+    /// A loop around `futures_buffered::FuturesUnorderedBounded`, after its documentation.
     BoundedLoop, "`FuturesUnorderedBounded` loop",
     |source: S, limit| async move {
         let mut source = pin!(source);

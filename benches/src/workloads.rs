@@ -20,7 +20,7 @@ use crate::{
     contestants::{Contestant, Set},
 };
 
-/// How many children of the yielding rows wake themselves before they finish.
+/// How often children of the yielding rows wake themselves before they finish.
 pub(crate) const YIELDS: u32 = 10;
 /// Wakes per iteration of the rows that wake one child at a time: few, so that one iteration ends
 /// soon even where each wake costs a walk over all children.

@@ -25,7 +25,7 @@
 //! | [`try_join_all`](#try_join_all) | `try_join` | fails fast at every size |
 //! | [`join_all`](#join_all) | `join` | polls only what was woken, at every size |
 //! | [`select_ok`](#select_ok) | `race_ok` | every error, not the last; an empty group is an error, not a panic |
-//! | [`buffer_unordered`](#buffer_unordered-and-buffered), `buffered` | `with_limit` and `next`, or `try_join` | children run while the source waits; an error shows out of turn |
+//! | [`buffer_unordered`](#buffer_unordered-and-buffered), `buffered` | `with_limit` and `next`, or `try_join` | the limit holds in any order; an error shows out of turn |
 //! | [`for_each_concurrent`](#for_each_concurrent), `try_for_each_concurrent` | `forward` | |
 //! | [`FuturesUnordered`](#futuresunordered) | `next` or `completions` | the loop stays, or goes; futures of any type |
 //! | tokio's [`JoinSet`](#joinset) | `go` and `next`, or `try_join` | children borrow; nothing is spawned, so nothing is parallel |
@@ -144,7 +144,25 @@
 //! ```
 //!
 //! A limit counts the children that run. The others are stored, all hundred of them here, which takes
-//! the memory of as many futures. For a source that is long or endless, see the next recipe.
+//! the memory of as many futures. From a source that is long or endless, take as many as run:
+//!
+//! ```
+//! # use errgroup::Group;
+//! # async fn check(n: u32) -> Result<u32, String> { Ok(n) }
+//! # smol::block_on(async {
+//! let mut sum = 0;
+//! let mut source = (0..100_000).map(check);
+//! let mut group = Group::unboxed();
+//! group.extend(source.by_ref().take(8));
+//! while let Some(value) = group.next().await {
+//!     sum += u64::from(value?);
+//!     group.extend(source.next()); // the place that has become free
+//! }
+//! assert_eq!(sum, 4_999_950_000);
+//! # Ok::<_, String>(()) }).unwrap();
+//! ```
+//!
+//! Where only what the children do counts, see the next recipe.
 //!
 //! ## `for_each_concurrent`
 //!
@@ -169,9 +187,9 @@
 //! # });
 //! ```
 //!
-//! In a task that is spawned, the compiler may find some stream of futures that borrow "not general
-//! enough" ([rust issue 110338]). A loop with [`ready`](crate::Group::ready) does the same without it, for a
-//! source that never waits.
+//! In a spawned task, the compiler may reject a stream of futures that borrow as "not general enough"
+//! ([rust issue 110338]). For a source that never waits, a loop with [`ready`](crate::Group::ready) does the
+//! same without it.
 //!
 //! [rust issue 110338]: https://github.com/rust-lang/rust/issues/110338
 //!

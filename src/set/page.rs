@@ -127,7 +127,7 @@ impl Page {
                 layout,
                 alive: UnsafeCell::new(()),
             });
-            // Eight bytes at a time: half of all pages have no more.
+            // Eight bytes at a time: a first page has no more by itself.
             let table = slot_byte(header, 0).cast::<[u8; 8]>();
             let mut bytes = u64::from_ne_bytes([0, 1, 2, 3, 4, 5, 6, 7]);
             for eight in 0..table_size(slots) / 8 {

@@ -4,17 +4,11 @@
 //! once, page by page; what is woken or added behind it waits for the next round.
 
 use alloc::vec::Vec;
-use core::{
-    alloc::Layout,
-    mem::{self, MaybeUninit},
-    ops::{Deref, DerefMut},
-    ptr::NonNull,
-    task::Waker,
-};
+use core::{alloc::Layout, mem, ptr::NonNull, task::Waker};
 
 use super::{
-    page::{self, Header, Hub, PAGE_SLOTS, Page},
-    ready::{FIRST_PAGE_SLOTS, MAX_PAGES, Taken},
+    page::{Header, Hub, PAGE_SLOTS, Page},
+    ready::{MAX_PAGES, Taken},
 };
 use crate::sync::Ordering;
 
@@ -29,15 +23,11 @@ pub(crate) struct Slot {
     pub(super) slot: u32,
 }
 
-/// The owner's hold on a set. The schedule lies with the hub, so that it is a pointer that moves with
-/// the set.
-pub(super) struct Owner(NonNull<Hub>);
-
 /// The pages of a set, and the round that is under way.
 pub(super) struct Schedule {
-    first: Page,
+    pub(super) first: Page,
     /// Page `n` is at `n - 1`.
-    others: Vec<Page>,
+    pub(super) others: Vec<Page>,
     /// The slots of all pages.
     capacity: usize,
     turn: Turn,
@@ -53,7 +43,7 @@ pub(super) struct Schedule {
     /// Whether the ready word is held: nobody is notified, and the task's waker may be stored.
     held: bool,
     /// Tickets that the ready word has given out and the owner has seen (invariant 7).
-    issued: usize,
+    pub(super) issued: usize,
 }
 
 /// The turn of one page within a round.
@@ -74,12 +64,6 @@ struct Filling<'a> {
     slots: usize,
 }
 
-/// Gives the pages back, also when the waker of the task panics in its drop.
-struct Exit {
-    first: NonNull<Header>,
-    others: Vec<Page>,
-}
-
 impl Turn {
     #[inline]
     const fn of(number: u32, page: &Page, ready: usize, fresh: usize) -> Self {
@@ -94,52 +78,8 @@ impl Turn {
     }
 }
 
-impl Owner {
-    /// A hold on a new first page, with as many slots as are asked for if a first page may have them.
-    pub(super) fn new(slots: usize, slot_layout: Layout) -> Self {
-        let capacity = slots.clamp(1, FIRST_PAGE_SLOTS as usize);
-        let first = Page::first(capacity as u32, slot_layout);
-        // SAFETY: the page is there, and nobody else knows of it.
-        unsafe {
-            let hub = first.header.as_ref().hub;
-            hub.as_ref().schedule.get().write(MaybeUninit::new(Schedule::new(first, capacity)));
-            Self(hub)
-        }
-    }
-
-    /// The slots that a first page has by itself.
-    pub(super) fn slots(slot_layout: Layout) -> usize {
-        // As a `Vec` begins, where children are large.
-        if slot_layout.size() > 64 { 4 } else { 8 }
-    }
-
-    #[inline]
-    fn schedule(&self) -> *mut Schedule {
-        // SAFETY: the owner's reference to the first page keeps the hub (invariant 8).
-        unsafe { self.0.as_ref() }.schedule.get().cast()
-    }
-}
-
-impl Deref for Owner {
-    type Target = Schedule;
-
-    #[inline]
-    fn deref(&self) -> &Schedule {
-        // SAFETY: written by `new`, and touched by the owner alone (invariant 2).
-        unsafe { &*self.schedule() }
-    }
-}
-
-impl DerefMut for Owner {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut Schedule {
-        // SAFETY: as in `deref`.
-        unsafe { &mut *self.schedule() }
-    }
-}
-
 impl Schedule {
-    fn new(first: Page, capacity: usize) -> Self {
+    pub(super) fn new(first: Page, capacity: usize) -> Self {
         Self {
             capacity,
             turn: Turn::of(0, &first, 0, 0),
@@ -498,7 +438,7 @@ impl Schedule {
     }
 
     #[inline]
-    fn hub(&self) -> &Hub {
+    pub(super) fn hub(&self) -> &Hub {
         // SAFETY: the owner's reference keeps the first page, and that keeps the hub (invariant 8).
         unsafe { self.first.header.as_ref().hub.as_ref() }
     }
@@ -509,39 +449,6 @@ impl Drop for Filling<'_> {
     fn drop(&mut self) {
         self.page.stored |= self.slots;
         self.page.fresh |= self.slots;
-    }
-}
-
-impl Drop for Owner {
-    /// The owner's exit.
-    fn drop(&mut self) {
-        let others = mem::take(&mut self.others);
-        let exit = Exit { first: self.first.header, others };
-        let shared = !self.first.is_unshared(exit.others.len())
-            || exit.others.iter().any(|page| !page.is_unshared(0));
-        let hub = self.hub();
-        if shared {
-            // A late wake gets as far as this word, and no further.
-            let issued = self.issued.wrapping_add(hub.ready.close().has_ticket().into());
-            // SAFETY: the word is closed, and this was the last ticket (invariant 7).
-            unsafe { hub.task.end(issued) }
-        } else {
-            // SAFETY: a notifier has a waker's reference to a page, and there is none (invariant
-            // 8).
-            unsafe { hub.task.end_unshared() }
-        }
-        drop(exit);
-    }
-}
-
-impl Drop for Exit {
-    fn drop(&mut self) {
-        for page in &self.others {
-            // SAFETY: the owner's reference; the set has dropped the children (invariants 3 and 8).
-            unsafe { page::release(page.header) }
-        }
-        // SAFETY: as above.
-        unsafe { page::release(self.first) }
     }
 }
 
@@ -560,13 +467,13 @@ mod races {
 
     use super::*;
     use crate::{
-        set::waker,
+        set::{schedule_box::ScheduleBox, waker},
         sync::{WakeCount, model},
     };
 
     /// Five running children, all polled once, in three pages: one in the first, two in each other.
     struct Owner {
-        schedule: super::Owner,
+        schedule: ScheduleBox,
         /// Set before the wake of the child, and handed over by it.
         flags: [[Shared<AtomicBool>; 2]; 3],
         /// The wakes that are over.
@@ -575,7 +482,7 @@ mod races {
 
     impl Owner {
         fn new() -> Self {
-            let mut schedule = super::Owner::new(1, Layout::new::<()>());
+            let mut schedule = ScheduleBox::new(1, Layout::new::<()>());
             for _ in 0..5 {
                 schedule.claim(Layout::new::<()>(), true);
             }

@@ -139,6 +139,7 @@ impl Task {
         let mut spare = self.spare.load(Ordering::Relaxed);
         // SAFETY: by the contract the cell is not shared now.
         let old = self.waker.with_mut(|cell| unsafe { mem::replace(&mut *cell, waker) });
+        // Nearly always, and without the code of a list.
         if spare.is_null() {
             return drop(old);
         }

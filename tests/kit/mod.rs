@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
+use futures::TryFutureExt;
+
 /// The sizes worth a look: both sides of the ends of pages, whether children are pushed (8, 24, 56)
 /// or collected (16, 80), and of every power of two that others pack by.
 #[cfg(not(miri))]
@@ -130,6 +132,16 @@ impl Cast {
         let cast = self.clone();
         let n = self.log().parts.len();
         (0..n).map(move |id| cast.child(id))
+    }
+
+    /// The same, with the numbers as the values too.
+    pub(crate) fn valued(
+        &self,
+    ) -> impl Iterator<Item: Future<Output = Result<usize, usize>>> + use<> {
+        self.children().map(|child| {
+            let id = child.id;
+            child.map_ok(move |()| id)
+        })
     }
 
     /// What the child does from now on; does not wake it.
@@ -269,6 +281,7 @@ fn kit_does_as_it_says() {
     assert_eq!(task.wakes(), 1);
     cast.forget_wakers();
     assert_eq!(task.wakers(), 0);
+    assert_eq!(Cast::new(3).valued().count(), 3);
     cast.arm(8);
     assert_eq!(panic_of(|| children.pop()), "drop of child 8");
     drop(children);

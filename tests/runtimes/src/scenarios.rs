@@ -163,7 +163,7 @@ pub async fn stream_runs_through_a_window<R: Runtime>() -> Ended {
     // compiler wants to know more than it can (rust issue 110338).
     let children = stream::iter(0..).then({
         let counts = counts.clone();
-        move |id| source::<R>(counts.clone(), id)
+        move |id| next_child::<R>(counts.clone(), id)
     });
     let mut group = Group::unboxed().with_limit(LIMIT);
     assert_eq!(children.map(Ok).forward(&mut group).await, Err(50));
@@ -181,7 +181,7 @@ struct Counts {
     done: AtomicUsize,
 }
 
-async fn source<R: Runtime>(
+async fn next_child<R: Runtime>(
     counts: Arc<Counts>,
     id: u32,
 ) -> impl Future<Output = Result<(), u32>> + use<R> {
