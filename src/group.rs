@@ -290,6 +290,8 @@ impl<'a, O> Group<LocalBoxFuture<'a, O>> {
 impl<F: Future> Group<F> {
     /// An empty group for children of one type, which it stores as they are, without a box.
     ///
+    /// They are added with [`push`](Group::push); `go` is for the boxes of [`new`](Group::new).
+    ///
     /// ```
     /// async fn check(n: u32) -> Result<(), u32> {
     ///     if n == 3 { Err(n) } else { Ok(()) }
@@ -345,6 +347,7 @@ impl<F> Group<F> {
     /// # Panics
     ///
     /// If `limit` is 0. Go's `SetLimit(0)` makes every `Go` wait for ever. `usize::MAX` is no limit.
+    #[track_caller]
     pub fn with_limit(mut self, limit: usize) -> Self {
         assert!(limit > 0, "a limit of 0 would never let a child run: the least limit is 1");
         self.limit = limit;
@@ -437,7 +440,7 @@ impl<F> Group<F> {
     /// The number of children that have finished, well or with an error, since the group was made.
     ///
     /// A child that was dropped before its end, by [`remove`](Group::remove) or with a failing
-    /// sibling, does not count.
+    /// sibling, does not count. On 32-bit targets the number starts again after 2³².
     ///
     /// ```
     /// # use std::future::{pending, ready};
@@ -537,7 +540,7 @@ impl<F: Future> Group<F> {
                 // Where children are queued, one that is done may let another start, if the group goes on.
                 let (finished, queued) = (&mut group.finished, !group.queue.is_empty());
                 let flow = ready!(group.set.poll_each(cx, &mut budget, |index, output, left| {
-                    *finished += 1;
+                    *finished = finished.wrapping_add(1);
                     // Whoever looks at an index has had the children renumbered: on 32-bit targets it fits.
                     match done(index as usize, output, left) {
                         ControlFlow::Break(outcome) => ControlFlow::Break(Some(outcome)),

@@ -127,6 +127,9 @@ where
     /// `try_join_all` of futures, an error can hide behind a slow sibling where there are more than 30
     /// children ([futures-rs issue 2866]); here it never does.
     ///
+    /// Of a `Result` in a `Result`, as from the handle of a spawned task, the outer one counts: see
+    /// [choosing](crate::_documentation::choosing#joinset).
+    ///
     /// [futures-rs issue 2866]: https://github.com/rust-lang/futures-rs/issues/2866
     pub fn try_join(self) -> TryJoin<F> {
         self.join_with(AllOk::default())
@@ -151,7 +154,8 @@ where
     /// # Errors
     ///
     /// All [`Errors`](crate::Errors), in order of completion, if no child succeeds. There are none in
-    /// them if the group is empty.
+    /// them if the group is empty. Of a `Result` in a `Result` the outer one counts, as with
+    /// [`try_join`](Group::try_join).
     pub fn race_ok(self) -> RaceOk<F> {
         self.join_with(FirstOk::default())
     }
@@ -178,8 +182,9 @@ where
     /// # Errors
     ///
     /// The [`Errors`](crate::Errors) so far, in order of completion, as soon as fewer children are left
-    /// than successes are missing; at once, and without polling a child, if there are too few from the
-    /// start. The children that are left are dropped.
+    /// than successes are missing; at once, without polling a child and with no errors in them, if there
+    /// are too few from the start. The children that are left are dropped, and so are the values so far. Of
+    /// a `Result` in a `Result` the outer one counts, as with [`try_join`](Group::try_join).
     pub fn quorum(self, wanted: usize) -> Quorum<F> {
         self.join_with(EnoughOk::new(wanted))
     }
@@ -250,7 +255,8 @@ where
     fn poll_outcome(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { group, policy, has_started } = &mut *self;
         // A panic takes it along: without it, no outcome can show that has lost a child.
-        let mut current = policy.take().expect("polled after it had resolved or panicked");
+        let mut current =
+            policy.take().expect("a join was polled after it had resolved or panicked");
         let flow = group.guarded(|group| {
             if !mem::replace(has_started, true) {
                 group.renumber();
@@ -306,7 +312,11 @@ fn poll<J: Phases>(mut join: Pin<&mut J>, cx: &mut Context<'_>) -> Poll<J::Outpu
 #[inline]
 fn settle<O, P: Policy<O>>(policy: P, flow: ControlFlow<P::Output>) -> P::Output {
     match flow {
-        ControlFlow::Break(outcome) => outcome,
+        ControlFlow::Break(outcome) => {
+            // Here and not at the end: what a function is about to return would leak if this unwound.
+            drop(policy);
+            outcome
+        }
         ControlFlow::Continue(()) => policy.finish(),
     }
 }

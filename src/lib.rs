@@ -100,8 +100,8 @@
 //!
 //! # async fn store(n: u32) -> Result<(), std::io::Error> { Ok(()) }
 //! # smol::block_on(async {
-//! let jobs = futures::stream::iter(0..100).map(store);
-//! jobs.map(Ok).forward(Group::unboxed().with_limit(8)).await?;
+//! let jobs = futures::stream::iter(0..100).map(|n| Ok(store(n)));
+//! jobs.forward(Group::unboxed().with_limit(8)).await?;
 //! # Ok::<_, std::io::Error>(()) }).unwrap();
 //! ```
 //!

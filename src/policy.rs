@@ -147,8 +147,8 @@ pub struct EnoughOk<T, E> {
 /// Every error of the children that failed, in order of completion: the error of
 /// [`race_ok`](crate::Group::race_ok) and [`quorum`](crate::Group::quorum).
 ///
-/// It is a slice of the errors, and its `Display` shows them all. So it has no
-/// [`source`](Error::source): that could be one of them only.
+/// It is a slice of the errors, and its `Display` shows them all, with `{:#}` each in that form. So it has
+/// no [`source`](Error::source), which could be one of them only: the sources of each are found there.
 ///
 /// ```
 /// use errgroup::{Errors, Group};
@@ -170,17 +170,31 @@ pub struct EnoughOk<T, E> {
 /// let group: errgroup::Group<std::future::Ready<Result<(), String>>> = [].into_iter().collect();
 /// let errors = smol::block_on(group.race_ok()).unwrap_err();
 /// assert!(errors.is_empty());
-/// assert_eq!(errors.to_string(), "no errors");
+/// assert_eq!(errors.to_string(), "too few children");
 /// ```
 ///
-/// It collects errors from elsewhere too, as from a [`join`](crate::Group::join):
+/// It collects errors from elsewhere too, as from a [`join`](crate::Group::join), and makes one error of
+/// them where there are any:
 ///
 /// ```
-/// # use errgroup::{Errors, Group};
+/// use errgroup::{Errors, Group};
+/// use std::error::Error;
+///
+/// async fn check(n: u32) -> Result<(), String> {
+///     if n < 2 { Ok(()) } else { Err(format!("{n} is bad")) }
+/// }
+///
+/// async fn check_all(numbers: std::ops::Range<u32>) -> Result<(), Box<dyn Error + Send + Sync>> {
+///     let checks: Group<_> = numbers.map(check).collect();
+///     let errors: Errors<_> = checks.join().await.into_iter().filter_map(Result::err).collect();
+///     errors.into_result()?;
+///     Ok(())
+/// }
+///
 /// # smol::block_on(async {
-/// let checks: Group<_> = (0..4).map(|n| async move { if n < 2 { Ok(n) } else { Err(n) } }).collect();
-/// let errors: Errors<_> = checks.join().await.into_iter().filter_map(Result::err).collect();
-/// assert_eq!(*errors, [2, 3]);
+/// assert!(check_all(0..2).await.is_ok());
+/// let error = check_all(0..4).await.unwrap_err();
+/// assert_eq!(error.to_string(), "2 errors: 2 is bad; 3 is bad");
 /// # });
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -380,6 +394,15 @@ impl<E> Errors<E> {
     pub fn into_inner(self) -> Vec<E> {
         self.0
     }
+
+    /// `Ok(())` if there are none.
+    ///
+    /// # Errors
+    ///
+    /// Itself, if there are any.
+    pub fn into_result(self) -> Result<(), Self> {
+        if self.is_empty() { Ok(()) } else { Err(self) }
+    }
 }
 
 impl<E> Deref for Errors<E> {
@@ -417,7 +440,7 @@ impl<'a, E> IntoIterator for &'a Errors<E> {
 impl<E: fmt::Display> fmt::Display for Errors<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.len() {
-            0 => f.write_str("no errors"),
+            0 => f.write_str("too few children"),
             1 => self.0[0].fmt(f),
             errors => {
                 write!(f, "{errors} errors")?;

@@ -94,9 +94,11 @@ impl<F: Future> Group<F> {
     /// # }
     /// ```
     ///
-    /// Where they are not to, do the work in the child, here `async { save(fetch(n).await).await }`, and
+    /// Where they are not to, do the work in the child, here `async move { save(fetch(n).await).await }`, and
     /// await the group or join it. If one place is to do all the saving, let the children send to a
-    /// channel, and let its receiver be a child as well.
+    /// channel, and let its receiver be a child as well: there is [an example].
+    ///
+    /// [an example]: crate::_documentation::choosing#children-that-run-meanwhile
     ///
     /// # Cancel safety
     ///
@@ -139,7 +141,8 @@ where
     /// # Ok::<_, u32>(()) }).unwrap();
     /// ```
     ///
-    /// Children stand still while the loop awaits something else, such as a source. For a source that
+    /// The children have no values, as nobody would get them: have them send or store what they find.
+    /// They stand still while the loop awaits something else, such as a source. For a source that
     /// is a stream, [forward](Group#impl-Sink<F>-for-Group<F>) it to the group: then they run meanwhile.
     ///
     /// # Errors
@@ -167,10 +170,13 @@ where
     fn poll_for_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
         if self.room_in_a_row == Self::MAX_ROOM_IN_A_ROW {
             // Where the source never waits and there is no limit, no child would ever run.
+            let was_terminated = self.is_terminated;
             if let Poll::Ready(Err(error)) = Pin::new(&mut *self).poll(cx) {
                 return Poll::Ready(Err(error));
             }
-            cx.waker().wake_by_ref();
+            // All may be done, but this is not how one learns of it.
+            self.is_terminated = was_terminated;
+            self.guarded(|_| cx.waker().wake_by_ref());
             return Poll::Pending;
         }
         if !self.is_full() {
@@ -255,8 +261,8 @@ where
 /// }
 ///
 /// # smol::block_on(async {
-/// let sends = stream::iter(0..).map(send); // endless
-/// let outcome = sends.map(Ok).forward(Group::unboxed().with_limit(8)).await;
+/// let sends = stream::iter(0..).map(|n| Ok(send(n))); // endless
+/// let outcome = sends.forward(Group::unboxed().with_limit(8)).await;
 /// assert_eq!(outcome, Err("70 was refused".to_string()));
 /// # });
 /// ```

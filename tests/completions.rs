@@ -2,10 +2,12 @@
 
 mod kit;
 
+use std::future::ready;
 use std::task::Poll;
 
 use errgroup::Group;
 use futures::StreamExt;
+use futures::future::FusedFuture;
 use futures::stream::{FusedStream, Stream};
 use kit::{Act, Cast, Child, Task};
 
@@ -85,4 +87,15 @@ fn limit_holds_while_outputs_are_taken() {
     }
     assert_eq!(outputs, 20);
     cast.assert_all_dropped_once();
+}
+
+#[test]
+fn next_is_terminated_when_the_group_is() {
+    let task = Task::default();
+    let mut group = Group::from_iter([ready(1)]);
+    assert!(!group.next().is_terminated());
+    assert_eq!(task.poll(&mut group.next()), Poll::Ready(Some(1)));
+    assert!(!group.next().is_terminated());
+    assert_eq!(task.poll(&mut group.next()), Poll::Ready(None));
+    assert!(group.next().is_terminated());
 }

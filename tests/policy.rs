@@ -5,6 +5,7 @@ mod kit;
 use std::cell::RefCell;
 use std::future::ready;
 use std::ops::ControlFlow::{self, Break, Continue};
+use std::rc::Rc;
 use std::task::Poll;
 
 use errgroup::{Group, Policy};
@@ -175,7 +176,7 @@ fn policy_that_panics_takes_the_children_along() {
     cast.assert_all_dropped_once();
     assert!(join.is_terminated());
     let text = panic_of(|| task.poll(&mut join));
-    assert_eq!(text, "polled after it had resolved or panicked");
+    assert_eq!(text, "a join was polled after it had resolved or panicked");
 }
 
 #[test]
@@ -209,13 +210,17 @@ fn policy_that_panics_in_its_drop_takes_the_children_along() {
         }
     }
 
-    let (cast, task) = (Cast::new(3), Task::default());
+    let (cast, task, error) = (Cast::new(3), Task::default(), Rc::new(()));
     cast.tell(0, Act::Succeed);
     cast.tell(2, Act::Fail);
-    let children = cast.children().map(|child| child.map_ok(|()| PanicsOnDrop));
+    let children = cast.children().map(|child| {
+        let error = error.clone();
+        child.map_ok(|()| PanicsOnDrop).map_err(|_| error)
+    });
     let mut join = children.collect::<Group<_>>().try_join();
     assert_eq!(panic_of(|| task.poll(&mut join)), "drop of a value");
     cast.assert_all_dropped_once();
+    assert_eq!(Rc::strong_count(&error), 1, "the outcome leaks");
     assert!(join.is_terminated());
 }
 
@@ -251,7 +256,7 @@ fn join_that_has_resolved_panics_when_polled_again() {
     assert_eq!(task.poll(&mut join), Poll::Ready(vec![Ok(())]));
     assert!(join.is_terminated());
     let text = panic_of(|| task.poll(&mut join));
-    assert_eq!(text, "polled after it had resolved or panicked");
+    assert_eq!(text, "a join was polled after it had resolved or panicked");
 }
 
 #[test]
@@ -276,7 +281,7 @@ fn join_shows_no_outcome_after_a_child_has_panicked() {
     assert_eq!(panic_of(|| task.poll(&mut join)), "poll of child 1");
     cast.assert_all_dropped_once();
     let text = panic_of(|| task.poll(&mut join));
-    assert_eq!(text, "polled after it had resolved or panicked");
+    assert_eq!(text, "a join was polled after it had resolved or panicked");
 }
 
 /// One step in the life of a group before it is joined. Numbers choose among what there is.

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use allocation_counter::measure;
 use errgroup::Group;
 use futures::channel::mpsc;
-use futures::future::poll_fn;
+use futures::future::{FusedFuture, poll_fn};
 use futures::{SinkExt, StreamExt, stream};
 use kit::{Act, Cast, Child, Task};
 
@@ -176,6 +176,11 @@ fn sink_is_flushed_when_no_child_is_left() {
     assert!(task.poll_while_woken(&mut group.flush()).is_pending());
     cast.wake(1);
     assert_eq!(task.poll(&mut group.flush()), Poll::Ready(Ok(())));
+    cast.tell(0, Act::Wait);
+    group.start_send_unpin(cast.child(0)).unwrap();
+    assert!(task.poll(&mut SinkExt::<Child>::close(&mut group)).is_pending());
+    cast.tell(0, Act::Succeed);
+    cast.wake(0);
     assert_eq!(task.poll(&mut SinkExt::<Child>::close(&mut group)), Poll::Ready(Ok(())));
 }
 
@@ -223,6 +228,29 @@ fn endless_source_lets_the_executor_go_on() {
             assert_eq!(done.get(), 256 * poll);
         }
     }
+}
+
+#[test]
+fn room_does_not_terminate_the_group_and_an_error_does() {
+    let task = Task::default();
+    let mut group = Group::unboxed();
+    for _ in 0..1_000 {
+        group.push(ready(Ok(())));
+        assert_eq!(task.poll_while_woken(&mut group.ready()), Poll::Ready(Ok(())));
+        assert!(!group.is_terminated());
+    }
+    assert_eq!(task.poll_while_woken(&mut group), Poll::Ready(Ok(())));
+    assert!(group.is_terminated());
+    assert_eq!(task.poll_while_woken(&mut group.ready()), Poll::Ready(Ok(())));
+    assert!(group.is_terminated());
+    group.extend([]);
+    assert!(group.is_terminated());
+
+    let mut group = group.with_limit(1);
+    group.extend([ready(Err(7))]);
+    assert!(!group.is_terminated());
+    assert_eq!(task.poll(&mut group.ready()), Poll::Ready(Err(7)));
+    assert!(group.is_terminated());
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! | the same, and the values in order | [`try_join`](crate::Group::try_join) |
 //! | all to come to their end, and every output, errors too | [`join`](crate::Group::join) |
 //! | the first success, or else every error | [`race_ok`](crate::Group::race_ok) |
-//! | so many successes, or else every error | [`quorum`](crate::Group::quorum) |
+//! | so many successes, or else the errors so far | [`quorum`](crate::Group::quorum) |
 //! | a threshold of my own | [`join_with`](crate::Group::join_with) and a [`Policy`](crate::Policy) |
 //! | each output as it comes | [`next`](crate::Group::next), or [`completions`](crate::Group::completions) as a stream |
 //! | a few at a time, of children that I have | [`with_limit`](crate::Group::with_limit), and any of the above |
@@ -26,7 +26,7 @@
 //! | [`join_all`](#join_all) | `join` | polls only what was woken, at every size |
 //! | [`select_ok`](#select_ok) | `race_ok` | every error, not the last; an empty group is an error, not a panic |
 //! | [`buffer_unordered`](#buffer_unordered-and-buffered), `buffered` | `with_limit` and `next`, or `try_join` | the limit holds in any order; an error shows out of turn |
-//! | [`for_each_concurrent`](#for_each_concurrent), `try_for_each_concurrent` | `forward` | |
+//! | [`for_each_concurrent`](#for_each_concurrent), `try_for_each_concurrent` | `forward` | a child is made by the stream, not by the group |
 //! | [`FuturesUnordered`](#futuresunordered) | `next` or `completions` | the loop stays, or goes; futures of any type |
 //! | tokio's [`JoinSet`](#joinset) | `go` and `next`, or `try_join` | children borrow; nothing is spawned, so nothing is parallel |
 //! | Go's `errgroup` | [`Group`](crate::Group) | see the README for each name |
@@ -75,7 +75,7 @@
 //! assert_eq!(here, there);
 //!
 //! let errors: Errors<_> = here.into_iter().filter_map(Result::err).collect();
-//! assert_eq!(errors.len(), 2);
+//! assert_eq!(errors.into_result().unwrap_err().len(), 2);
 //! # });
 //! ```
 //!
@@ -162,6 +162,31 @@
 //! # Ok::<_, String>(()) }).unwrap();
 //! ```
 //!
+//! A source that has to be awaited would hold up the children of this loop. Send the stream to the group,
+//! and the values through a channel:
+//!
+//! ```
+//! # use errgroup::Group;
+//! # use futures::{StreamExt, SinkExt, stream};
+//! # async fn check(n: u32) -> Result<u32, String> { Ok(n) }
+//! use futures::{channel::mpsc, future};
+//!
+//! # smol::block_on(async {
+//! # let source = stream::iter(0..100);
+//! let (sender, values) = mpsc::channel(8);
+//! let checks = source.map(move |n| {
+//!     let mut sender = sender.clone();
+//!     Ok(async move {
+//!         let value = check(n).await?;
+//!         sender.send(value).await.map_err(|_| "nobody takes the values".to_string())
+//!     })
+//! });
+//! let checks = checks.forward(Group::unboxed().with_limit(8));
+//! let (outcome, values) = future::join(checks, values.collect::<Vec<_>>()).await;
+//! assert_eq!((outcome, values.len()), (Ok(()), 100));
+//! # });
+//! ```
+//!
 //! Where only what the children do counts, see the next recipe.
 //!
 //! ## `for_each_concurrent`
@@ -181,15 +206,16 @@
 //! # smol::block_on(async {
 //! let there = stream::iter((0..100).map(Ok)).try_for_each_concurrent(8, store).await;
 //!
-//! let jobs = stream::iter(0..100).map(store);
-//! let here = jobs.map(Ok).forward(Group::unboxed().with_limit(8)).await;
+//! let jobs = stream::iter(0..100).map(|n| Ok(store(n)));
+//! let here = jobs.forward(Group::unboxed().with_limit(8)).await;
 //! assert_eq!(here, there);
 //! # });
 //! ```
 //!
-//! In a spawned task, the compiler may reject a stream of futures that borrow as "not general enough"
-//! ([rust issue 110338]). For a source that never waits, a loop with [`ready`](crate::Group::ready) does the
-//! same without it.
+//! A stream of futures is sent by `map(Ok)`. Where the futures borrow, in a task that is spawned, the
+//! compiler rejects that with "implementation of `FnOnce` is not general enough" ([rust issue 110338]).
+//! Make the future and its `Ok` in one closure, as here. If the items of the stream themselves borrow, send
+//! indices in their place, or use a loop with [`ready`](crate::Group::ready).
 //!
 //! [rust issue 110338]: https://github.com/rust-lang/rust/issues/110338
 //!
@@ -263,7 +289,7 @@
 //!
 //! What is to run in parallel is spawned, and a child awaits it. Its handle gives a result in a result,
 //! and that is a trap: a group which took the outer one for the outcome would lose every inner error.
-//! So awaiting such a group does not compile:
+//! So awaiting such a group does not compile.
 //!
 //! ```compile_fail,E0277
 //! # use errgroup::Group;
@@ -274,6 +300,9 @@
 //! group.await?;
 //! # Ok(()) }
 //! ```
+//!
+//! `try_join`, `race_ok` and `quorum` do compile, and take the outer one: for them a task that has failed
+//! without a panic is a success, whose value is the error.
 //!
 //! A child that says what becomes of either error does. The task is aborted when the child is dropped:
 //! by itself a `JoinHandle` would detach it.
@@ -297,6 +326,10 @@
 //! assert_eq!(group.await.unwrap_err().to_string(), "full");
 //! # });
 //! ```
+//!
+//! `abort_all` is [`clear`](crate::Group::clear) here, and an `AbortHandle` a [`Key`](crate::Key) to
+//! [`remove`](crate::Group::remove). A child that panics does not become a `JoinError`: the panic goes on to
+//! whoever polls the group, and the other children are dropped.
 //!
 //! ## conc's pools
 //!
@@ -367,3 +400,6 @@
 //! assert_eq!(saved.len(), 10);
 //! # Ok::<_, std::io::Error>(()) }).unwrap();
 //! ```
+//!
+//! Under a limit, add the child that receives first, and count it: for eight fetches at a time,
+//! `with_limit(9)`. Added last, it is queued behind senders that wait for it.
