@@ -83,6 +83,35 @@ fn no_wake_is_lost() {
     }
 }
 
+#[test]
+fn values_are_in_order_when_threads_wake_the_children_in_another() {
+    for run_number in 0..if cfg!(miri) { 2 } else { 100 } {
+        for children in [THREADS, if cfg!(miri) { 20 } else { 130 }] {
+            let signals: Vec<Signal> = (0..children).map(|_| Signal::default()).collect();
+            thread::scope(|scope| {
+                let signals = &signals;
+                let threads = [0, 1, 2, 3].map(|of| {
+                    scope.spawn(move || {
+                        for signal in signals.iter().skip(of).step_by(THREADS).rev() {
+                            signal.round.store(1, SeqCst);
+                            signal.waker.wake();
+                        }
+                    })
+                });
+                let child = async |(id, signal): (usize, &Signal)| {
+                    signal.reaches(1).await?;
+                    Ok::<_, ()>(id)
+                };
+                let group: Group<_> = signals.iter().enumerate().map(child).collect();
+                let limit = if run_number % 2 == 0 { usize::MAX } else { 10 };
+                let busy = || threads.iter().any(|thread| !thread.is_finished());
+                let values = run(group.with_limit(limit).try_join(), busy);
+                assert_eq!(values, Ok(Vec::from_iter(0..children)));
+            });
+        }
+    }
+}
+
 /// Each side waits for the other, so every single wake counts.
 fn dialogues(children: usize) {
     let signals: Vec<Signal> = (0..children).map(|_| Signal::default()).collect();
