@@ -49,6 +49,11 @@ pub type RaceOk<F> = JoinWith<F, FirstOk<<F as TryFuture>::Error>>;
 /// The future of [`Group::quorum`]: the first so many values, or all errors so far.
 pub type Quorum<F> = JoinWith<F, EnoughOk<<F as TryFuture>::Ok, <F as TryFuture>::Error>>;
 
+const OVER: &str = "a join was polled after it had resolved or panicked";
+
+/// Takes the policy along when a poll unwinds: without it, no outcome can show that has lost a child.
+struct Unwinding<'a, P>(&'a mut Option<P>);
+
 /// What awaits the children of a group, in two phases: until the outcome is settled, and until no
 /// child is left.
 trait Phases: Future {
@@ -254,9 +259,8 @@ where
     #[inline]
     fn poll_outcome(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { group, policy, has_started } = &mut *self;
-        // A panic takes it along: without it, no outcome can show that has lost a child.
-        let mut current =
-            policy.take().expect("a join was polled after it had resolved or panicked");
+        let unwinding = Unwinding(policy);
+        let current = unwinding.0.as_mut().expect(OVER);
         let flow = group.guarded(|group| {
             if !mem::replace(has_started, true) {
                 group.renumber();
@@ -265,12 +269,13 @@ where
                     return Poll::Ready(flow);
                 }
             }
-            group.poll_with(cx, &mut current)
+            group.poll_with(cx, current)
         });
         let Poll::Ready(flow) = flow else {
-            *policy = Some(current);
+            mem::forget(unwinding);
             return Poll::Pending;
         };
+        let current = unwinding.0.take().expect(OVER);
         // The policy is foreign code to its end, its drop.
         Poll::Ready(group.guarded(|_| settle(current, flow)))
     }
@@ -288,6 +293,12 @@ where
     /// Whether it has resolved, or panicked.
     fn is_terminated(&self) -> bool {
         self.policy.is_none()
+    }
+}
+
+impl<P> Drop for Unwinding<'_, P> {
+    fn drop(&mut self) {
+        *self.0 = None;
     }
 }
 
