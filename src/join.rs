@@ -123,8 +123,8 @@ where
     ///
     /// One allocation, which becomes the vector. While the children run it holds `Option`s. So the capacity
     /// of the vector is more than its length where an `Option` of the value is larger than the value, as
-    /// with integers; and it is reallocated at the end where it is not a whole number of values, as with an
-    /// odd number of `[u64; 2]`.
+    /// with integers; and it is reallocated at the end where their space is not that of a whole number of
+    /// values, as on 64-bit targets with an odd number of `[u64; 2]`.
     ///
     /// # Errors
     ///
