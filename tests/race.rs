@@ -3,13 +3,13 @@
 mod kit;
 
 use std::error::Error;
-use std::future::{Future, Ready, ready};
+use std::future::{Ready, ready};
 use std::task::Poll;
 
 use errgroup::{Errors, Group};
-use kit::{Act, Cast, SIZES, Task};
+use kit::{Act, Cast, SIZES, Task, Valued};
 
-fn group(cast: &Cast) -> Group<impl Future<Output = Result<usize, usize>> + use<>> {
+fn group(cast: &Cast) -> Group<Valued> {
     cast.valued().collect()
 }
 

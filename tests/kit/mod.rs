@@ -8,8 +8,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use futures::TryFutureExt;
-
 /// The sizes worth a look: both sides of the ends of pages, whether children are pushed (8, 24, 56)
 /// or collected (16, 80), and of every power of two that others pack by.
 #[cfg(not(miri))]
@@ -106,6 +104,9 @@ pub(crate) struct Child {
     pub(crate) id: usize,
 }
 
+/// The same, with its number as its value.
+pub(crate) struct Valued(Child);
+
 impl Cast {
     /// `n` children that wait.
     pub(crate) fn new(n: usize) -> Cast {
@@ -135,13 +136,8 @@ impl Cast {
     }
 
     /// The same, with the numbers as the values too.
-    pub(crate) fn valued(
-        &self,
-    ) -> impl Iterator<Item: Future<Output = Result<usize, usize>>> + use<> {
-        self.children().map(|child| {
-            let id = child.id;
-            child.map_ok(move |()| id)
-        })
+    pub(crate) fn valued(&self) -> impl Iterator<Item = Valued> + use<> {
+        self.children().map(Valued)
     }
 
     /// What the child does from now on; does not wake it.
@@ -224,6 +220,15 @@ impl Future for Child {
             Act::Panic => panic!("poll of child {}", self.id),
         }
         Poll::Pending
+    }
+}
+
+impl Future for Valued {
+    type Output = Result<usize, usize>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let id = self.0.id;
+        Pin::new(&mut self.0).poll(cx).map_ok(|()| id)
     }
 }
 
