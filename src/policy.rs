@@ -306,7 +306,7 @@ impl<T, E> EnoughOk<T, E> {
 
     /// Whether there are enough values, or can never be with so many children left.
     fn flow(&mut self, left: usize) -> ControlFlow<Result<Vec<T>, Errors<E>>> {
-        let missing = self.wanted - self.values.len();
+        let missing = self.wanted.saturating_sub(self.values.len());
         if missing == 0 {
             ControlFlow::Break(Ok(mem::take(&mut self.values)))
         } else if missing > left {
@@ -333,7 +333,8 @@ impl<T, E> Policy<Result<T, E>> for EnoughOk<T, E> {
         match output {
             Ok(value) => {
                 if self.values.is_empty() {
-                    self.values.reserve_exact(self.wanted);
+                    // No more can come, even where too few were not refused at the start.
+                    self.values.reserve_exact(self.wanted.min(left.saturating_add(1)));
                 }
                 self.values.push(value);
             }

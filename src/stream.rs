@@ -155,7 +155,7 @@ where
     ///
     /// # Complexity
     ///
-    /// A poll ends with the first child that makes room. No allocation.
+    /// A poll ends with the first child that makes room.
     pub fn ready(&mut self) -> Ready<'_, F> {
         Ready(self)
     }

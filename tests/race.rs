@@ -4,9 +4,11 @@ mod kit;
 
 use std::error::Error;
 use std::future::{Ready, ready};
+use std::ops::ControlFlow::Break;
 use std::task::Poll;
 
-use errgroup::{Errors, Group};
+use errgroup::policy::EnoughOk;
+use errgroup::{Errors, Group, Policy};
 use kit::{Act, Cast, SIZES, Task, Valued};
 
 fn group(cast: &Cast) -> Group<Valued> {
@@ -103,6 +105,17 @@ fn quorum_of_far_too_many_fails_at_once() {
     let group = Group::from_iter([ready(Ok::<u64, u64>(1))]);
     let outcome = Task::default().poll(&mut group.quorum(usize::MAX));
     assert_eq!(outcome, Poll::Ready(Err(Errors::from_iter([]))));
+}
+
+/// As a part of a policy that does not pass the start on.
+#[test]
+fn quorum_that_was_not_started_is_settled_by_its_children() {
+    let mut far_too_many = EnoughOk::<u64, u64>::new(usize::MAX);
+    let outcome = far_too_many.child_done(0, Ok(1), 2);
+    assert_eq!(outcome, Break(Err(Errors::from_iter([]))));
+
+    let mut none = EnoughOk::<u64, u64>::new(0);
+    assert_eq!(none.child_done(0, Ok(1), 2), Break(Ok(vec![1])));
 }
 
 #[test]

@@ -126,6 +126,14 @@ fn errors_are_an_error_where_each_is_shown() {
     assert!(!implements!(Errors<Cell<u8>>: Error));
 }
 
+/// Joins and those who await them move it.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn group_is_eighty_eight_bytes_whatever_its_children_are() {
+    assert_eq!(size_of::<Group<u8>>(), 88);
+    assert_eq!(size_of::<Group<[u64; 100]>>(), 88);
+}
+
 #[test]
 fn key_is_a_plain_value() {
     assert!(implements!(Key: Copy + Eq + Hash + Send + Sync + std::fmt::Debug + 'static));
