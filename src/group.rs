@@ -13,8 +13,10 @@ use core::{
 use futures_core::future::{BoxFuture, LocalBoxFuture};
 
 use crate::{
+    inbox::Inbox,
     policy::Policy,
-    set::{Budget, Set, Slot},
+    set::{Arrivals, Budget, Set, Slot},
+    sync::Arc,
 };
 
 /// Futures that run as one, with one lifetime and one outcome.
@@ -148,11 +150,14 @@ use crate::{
 /// in the very moment when the old one is being woken. A group keeps its pages until it is dropped.
 #[must_use = "nothing runs until the group is polled: `.await` it, or take outputs with `next`"]
 pub struct Group<F> {
-    set: Set<F>,
+    pub(crate) set: Set<F>,
     /// The children that the limit holds back, in order of insertion. A child that was removed
     /// leaves its key behind, which is known by not being in the set.
     queue: VecDeque<Key>,
     pub(crate) limit: usize,
+    /// `None` until there is a handle, and again when the group has ended. Children that come by a handle
+    /// are in it until the group takes them in.
+    pub(crate) inbox: Option<Arc<Inbox<F>>>,
     /// The children added so far, which is the index of the next one.
     added: u64,
     finished: usize,
@@ -184,7 +189,7 @@ pub struct Key {
 /// ```
 pub struct Full<F>(F);
 
-/// Clears the group when a poll unwinds: a child's, or what the task's waker does.
+/// Ends the group when a poll unwinds: a child's, or what the task's waker does.
 struct Unwinding<'a, F>(&'a mut Group<F>);
 
 impl<'a, O> Group<BoxFuture<'a, O>> {
@@ -350,7 +355,8 @@ impl<F> Group<F> {
     #[track_caller]
     pub fn with_limit(mut self, limit: usize) -> Self {
         assert!(limit > 0, "a limit of 0 would never let a child run: the least limit is 1");
-        self.limit = limit;
+        self.take_in();
+        self.set_limit(limit);
         let fresh = self.set.unstart_fresh().into_iter();
         self.queue.extend(fresh.map(|(index, slot)| Key { index, slot }));
         self.queue.make_contiguous().sort_unstable_by_key(|key| key.index);
@@ -371,13 +377,10 @@ impl<F> Group<F> {
     /// ```
     #[inline]
     pub fn push(&mut self, child: F) -> Key {
-        let may_start = !self.is_full();
-        let key = Key { index: self.added, slot: self.set.insert(self.added, child, may_start) };
-        self.added += 1;
-        self.is_terminated = false;
-        if !may_start {
-            self.enqueue(key);
-        }
+        // What came by a handle came before it.
+        self.take_in();
+        let key = self.insert(child);
+        self.report();
         key
     }
 
@@ -408,18 +411,23 @@ impl<F> Group<F> {
     /// assert_eq!(smol::block_on(group), Ok(()));
     /// ```
     pub fn remove(&mut self, key: Key) -> bool {
-        self.set.remove(key.slot, key.index)
+        let was_there = self.set.remove(key.slot, key.index);
+        self.report();
+        was_there
     }
 
-    /// Drops all children, running and queued.
+    /// Drops all children, running and queued. [Handles](crate::Handle) stay open.
     pub fn clear(&mut self) {
+        let arrivals = self.inbox.as_ref().map(|inbox| inbox.take());
         self.queue.clear();
         self.set.clear();
+        drop(arrivals);
+        self.report();
     }
 
     /// The number of children, running and queued.
     pub fn len(&self) -> usize {
-        self.set.len()
+        self.set.len() + self.inbox.as_ref().map_or(0, |inbox| inbox.waiting())
     }
 
     /// Whether there is no child.
@@ -461,6 +469,7 @@ impl<F> Group<F> {
             set: Set::new(),
             queue: VecDeque::new(),
             limit: usize::MAX,
+            inbox: None,
             added: 0,
             finished: 0,
             room_in_a_row: 0,
@@ -468,7 +477,7 @@ impl<F> Group<F> {
         }
     }
 
-    /// Runs foreign code on the group. When that unwinds, the group is cleared.
+    /// Runs foreign code on the group. When that unwinds, the group ends.
     #[inline]
     pub(crate) fn guarded<R>(&mut self, run: impl FnOnce(&mut Self) -> R) -> R {
         let unwinding = Unwinding(self);
@@ -482,23 +491,87 @@ impl<F> Group<F> {
         self.len() >= self.limit
     }
 
-    /// Numbers the children from 0 in order of insertion. Keys that were given out are no longer valid.
-    pub(crate) fn renumber(&mut self) {
-        if self.added == self.len() as u64 {
-            return;
+    /// Numbers the children from 0 in order of insertion, and gives their number. Keys that were given out
+    /// are no longer valid.
+    pub(crate) fn renumber(&mut self) -> usize {
+        self.take_in();
+        let children = self.set.len();
+        if self.added != children as u64 {
+            self.queue.retain(|key| self.set.contains(key.slot, key.index));
+            self.set.renumber();
+            self.added = children as u64;
+            for key in &mut self.queue {
+                key.index = self.set.index(key.slot);
+            }
         }
-        self.queue.retain(|key| self.set.contains(key.slot, key.index));
-        self.set.renumber();
-        self.added = self.len() as u64;
-        for key in &mut self.queue {
-            key.index = self.set.index(key.slot);
+        children
+    }
+
+    /// Lowers a limit that is one.
+    pub(crate) fn lower_limit(&mut self) {
+        if self.limit != usize::MAX {
+            self.set_limit(self.limit - 1);
         }
+    }
+
+    fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+        if let Some(inbox) = &self.inbox {
+            inbox.set_limit(limit);
+        }
+    }
+
+    /// Closes the handles, and drops all children.
+    pub(crate) fn end(&mut self) {
+        let arrivals = self.inbox.take().map(|inbox| inbox.close());
+        self.clear();
+        drop(arrivals);
+    }
+
+    /// Takes in what has come by a handle.
+    #[inline]
+    fn take_in(&mut self) {
+        if let Some(inbox) = &self.inbox {
+            let arrivals = inbox.take();
+            self.take_in_all(arrivals);
+        }
+    }
+
+    #[inline(never)]
+    fn take_in_all(&mut self, arrivals: Arrivals<F>) {
+        if self.limit == usize::MAX {
+            self.set.extend(&mut self.added, arrivals);
+        } else {
+            arrivals.for_each(|child| {
+                self.insert(child);
+            });
+        }
+    }
+
+    /// Tells the handles how many children there are.
+    #[inline]
+    fn report(&self) {
+        if let Some(inbox) = &self.inbox {
+            inbox.set_taken_in(self.set.len());
+        }
+    }
+
+    #[inline]
+    fn insert(&mut self, child: F) -> Key {
+        let may_start = self.set.len() < self.limit;
+        let key = Key { index: self.added, slot: self.set.insert(self.added, child, may_start) };
+        self.added += 1;
+        self.is_terminated = false;
+        if !may_start {
+            self.enqueue(key);
+        }
+        key
     }
 
     fn enqueue(&mut self, key: Key) {
         // When most keys are of children that were removed, they go: what it costs to look at each
         // key was paid by the keys added since.
-        if self.queue.len() > 2 * self.queued() + 16 {
+        if self.queue.len() > 2 * (self.set.len() - self.running()) + 16 {
             let set = &self.set;
             self.queue.retain(|key| set.contains(key.slot, key.index));
         }
@@ -526,37 +599,79 @@ impl<F: Future> Group<F> {
         self.poll_each(cx, |index, output, left| policy.child_done(index, output, left))
     }
 
-    /// Polls children until `done` breaks, or until none is left. When it unwinds, the group is cleared.
+    /// Polls children until `done` breaks, or until none is left: then the handles are closed. When it
+    /// unwinds, the group has ended.
     #[inline]
     pub(crate) fn poll_each<B>(
         &mut self,
         cx: &mut Context<'_>,
+        done: impl FnMut(usize, F::Output, usize) -> ControlFlow<B>,
+    ) -> Poll<ControlFlow<B>> {
+        let flow = ready!(self.poll_some(cx, true, done));
+        if flow.is_continue() {
+            self.inbox = None;
+            self.is_terminated = true;
+        }
+        Poll::Ready(flow)
+    }
+
+    /// As [`poll_each`](Self::poll_each), but the handles stay open where no child is left.
+    pub(crate) fn poll_open<B>(
+        &mut self,
+        cx: &mut Context<'_>,
+        done: impl FnMut(usize, F::Output, usize) -> ControlFlow<B>,
+    ) -> Poll<ControlFlow<B>> {
+        self.poll_some(cx, false, done)
+    }
+
+    #[inline]
+    fn poll_some<B>(
+        &mut self,
+        cx: &mut Context<'_>,
+        closes: bool,
         mut done: impl FnMut(usize, F::Output, usize) -> ControlFlow<B>,
     ) -> Poll<ControlFlow<B>> {
-        let mut budget = Budget::new(self.running());
         self.guarded(|group| {
+            group.take_in();
+            let mut budget = Budget::new(group.running());
             loop {
                 group.start_queued();
                 // Where children are queued, one that is done may let another start, if the group goes on.
                 let (finished, queued) = (&mut group.finished, !group.queue.is_empty());
-                let flow = ready!(group.set.poll_each(cx, &mut budget, |index, output, left| {
+                let inbox = group.inbox.as_deref();
+                let flow = group.set.poll_each(cx, &mut budget, |index, output, left| {
                     *finished = finished.wrapping_add(1);
+                    let left = left + inbox.map_or(0, Inbox::waiting);
                     // Whoever looks at an index has had the children renumbered: on 32-bit targets it fits.
                     match done(index as usize, output, left) {
                         ControlFlow::Break(outcome) => ControlFlow::Break(Some(outcome)),
                         ControlFlow::Continue(()) if queued => ControlFlow::Break(None),
                         ControlFlow::Continue(()) => ControlFlow::Continue(()),
                     }
-                }));
-                match flow {
-                    ControlFlow::Break(Some(outcome)) => {
-                        break Poll::Ready(ControlFlow::Break(outcome));
+                });
+                group.report();
+                let is_over = match flow {
+                    Poll::Ready(ControlFlow::Break(Some(outcome))) => {
+                        return Poll::Ready(ControlFlow::Break(outcome));
                     }
-                    ControlFlow::Break(None) => {}
-                    ControlFlow::Continue(()) => {
-                        group.is_terminated = true;
-                        break Poll::Ready(ControlFlow::Continue(()));
+                    Poll::Ready(ControlFlow::Break(None)) => continue,
+                    Poll::Ready(ControlFlow::Continue(())) => true,
+                    Poll::Pending => false,
+                };
+                // The one step in which the group waits, or ends, only if nothing has come by a handle.
+                let is_empty = group.inbox.as_ref().is_none_or(|inbox| {
+                    if is_over && closes { inbox.close_empty() } else { inbox.leave() }
+                });
+                if !is_empty && !budget.is_spent() {
+                    budget.work();
+                    group.take_in();
+                } else if is_empty && is_over {
+                    return Poll::Ready(ControlFlow::Continue(()));
+                } else {
+                    if !is_empty {
+                        cx.waker().wake_by_ref();
                     }
+                    return Poll::Pending;
                 }
             }
         })
@@ -576,14 +691,16 @@ impl<F: Future> FromIterator<F> for Group<F> {
 impl<F: Future> Extend<F> for Group<F> {
     fn extend<I: IntoIterator<Item = F>>(&mut self, children: I) {
         let children = children.into_iter();
+        self.take_in();
         self.set.reserve(children.size_hint().0, false);
         if self.limit == usize::MAX {
             self.set.extend(&mut self.added, children.inspect(|_| self.is_terminated = false));
         } else {
             children.for_each(|child| {
-                self.push(child);
+                self.insert(child);
             });
         }
+        self.report();
     }
 }
 
@@ -604,9 +721,17 @@ impl<F> fmt::Debug for Group<F> {
     }
 }
 
+impl<F> Drop for Group<F> {
+    fn drop(&mut self) {
+        if self.inbox.is_some() {
+            self.end();
+        }
+    }
+}
+
 impl<F> Drop for Unwinding<'_, F> {
     fn drop(&mut self) {
-        self.0.clear();
+        self.0.end();
     }
 }
 

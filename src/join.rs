@@ -56,7 +56,7 @@ struct Unwinding<'a, P>(&'a mut Option<P>);
 
 /// What awaits the children of a group, in two phases: until the outcome is settled, and until no
 /// child is left.
-trait Phases: Future {
+pub(crate) trait Phases: Future {
     type Child;
 
     /// The first phase. The children that are left when it ends are still in the group.
@@ -263,8 +263,7 @@ where
         let current = unwinding.0.as_mut().expect(OVER);
         let flow = group.guarded(|group| {
             if !mem::replace(has_started, true) {
-                group.renumber();
-                let flow = current.start(group.len());
+                let flow = current.start(group.renumber());
                 if flow.is_break() {
                     return Poll::Ready(flow);
                 }
@@ -313,9 +312,9 @@ impl<F, P> fmt::Debug for JoinWith<F, P> {
 
 /// Both phases, where the second is to drop the children that are left.
 #[inline]
-fn poll<J: Phases>(mut join: Pin<&mut J>, cx: &mut Context<'_>) -> Poll<J::Output> {
+pub(crate) fn poll<J: Phases>(mut join: Pin<&mut J>, cx: &mut Context<'_>) -> Poll<J::Output> {
     let outcome = ready!(join.as_mut().poll_outcome(cx));
-    join.children().clear();
+    join.children().end();
     Poll::Ready(outcome)
 }
 

@@ -169,8 +169,11 @@ extern crate alloc;
 
 pub mod _documentation;
 mod group;
+mod handle;
+mod inbox;
 mod join;
 pub mod policy;
+mod scope;
 #[allow(unsafe_code)]
 mod set;
 mod stream;
@@ -178,8 +181,10 @@ mod sync;
 
 pub use futures_core::future::{BoxFuture, LocalBoxFuture};
 pub use group::{Full, Group, Key};
+pub use handle::{Closed, Handle, Room, TryPushError};
 pub use join::{Join, JoinWith, Quorum, RaceOk, TryJoin};
 pub use policy::{Errors, Policy};
+pub use scope::{Scope, scope, scope_local};
 pub use stream::{Completions, Next, Ready};
 
 #[cfg(all(not(target_has_atomic = "ptr"), not(feature = "portable-atomic")))]

@@ -50,6 +50,7 @@ mod page;
 mod ready;
 mod schedule;
 mod schedule_box;
+mod stack;
 mod task;
 mod waker;
 
@@ -64,7 +65,11 @@ use core::{
     task::{Context, Poll},
 };
 
-pub(crate) use self::schedule::Slot;
+pub(crate) use self::{
+    schedule::Slot,
+    stack::{Arrivals, Stack},
+    waker::Bell,
+};
 use self::{
     schedule::{MAX_CHILDREN, Schedule, TOO_MANY},
     schedule_box::ScheduleBox,
@@ -173,6 +178,14 @@ impl<F> Set<F> {
                 true
             });
         }
+    }
+
+    /// Has the set polled from elsewhere: as the waker of a child does, for none.
+    pub(crate) fn bell(&mut self) -> Bell {
+        self.reserve(1, false);
+        let schedule = self.schedule.as_ref().expect(NO_PAGE);
+        // SAFETY: the owner's reference keeps the first page (invariant 8).
+        unsafe { Bell::of(schedule.first.header) }
     }
 
     /// Lets a child be polled, if it is there. It is not running.
@@ -395,6 +408,11 @@ impl Budget {
         Self { polls: children.max(Self::MIN_POLLS), patience: Self::PATIENCE }
     }
 
+    /// Accounts for work that is none of a child: it costs as much as a poll.
+    pub(crate) fn work(&mut self) {
+        self.polls = self.polls.saturating_sub(1);
+    }
+
     /// Accounts for a child that stays pending.
     #[inline]
     fn wait(&mut self, is_woken: bool, is_fresh: bool) {
@@ -403,7 +421,7 @@ impl Budget {
     }
 
     #[inline]
-    fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         self.polls == 0 || self.patience == 0
     }
 }

@@ -170,26 +170,27 @@ where
     fn poll_for_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
         if self.room_in_a_row == Self::MAX_ROOM_IN_A_ROW {
             // Where the source never waits and there is no limit, no child would ever run.
-            let was_terminated = self.is_terminated;
-            if let Poll::Ready(Err(error)) = Pin::new(&mut *self).poll(cx) {
+            if let Poll::Ready(Err(error)) = self.poll_until_left(cx, 0) {
                 return Poll::Ready(Err(error));
             }
-            // All may be done, but this is not how one learns of it.
-            self.is_terminated = was_terminated;
             self.guarded(|_| cx.waker().wake_by_ref());
             return Poll::Pending;
         }
         if !self.is_full() {
             return Poll::Ready(Ok(()));
         }
-        let limit = self.limit;
-        let flow = ready!(self.poll_each(cx, |index, output, left| {
+        self.poll_until_left(cx, self.limit - 1)
+    }
+
+    /// Runs the children until one fails, or so many are left. That none is left is not the end.
+    fn poll_until_left(&mut self, cx: &mut Context<'_>, enough: usize) -> Poll<Result<(), E>> {
+        let flow = ready!(self.poll_open(cx, |index, output, left| {
             FailFast.child_done(index, output, left)?;
-            if left < limit { ControlFlow::Break(Ok(())) } else { ControlFlow::Continue(()) }
+            if left <= enough { ControlFlow::Break(Ok(())) } else { ControlFlow::Continue(()) }
         }));
         let outcome = flow.break_value().unwrap_or(Ok(()));
         if outcome.is_err() {
-            self.clear();
+            self.end();
             self.is_terminated = true;
         }
         Poll::Ready(outcome)
@@ -221,7 +222,8 @@ impl<F: Future> Stream for Completions<'_, F> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.0.len(), Some(self.0.len()))
+        // With handles, more may come.
+        (self.0.len(), self.0.inbox.is_none().then_some(self.0.len()))
     }
 }
 
@@ -287,12 +289,12 @@ where
         Ok(())
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
-        self.poll(cx)
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+        self.poll_until_left(cx, 0)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
-        self.poll_flush(cx)
+        self.poll(cx)
     }
 }
 

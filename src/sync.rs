@@ -4,15 +4,22 @@
 #[cfg(not(errgroup_loom))]
 pub(crate) use alloc::alloc::{alloc, dealloc};
 #[cfg(all(not(errgroup_loom), not(feature = "portable-atomic")))]
+pub(crate) use alloc::sync::Arc;
+#[cfg(all(not(errgroup_loom), not(feature = "portable-atomic")))]
 pub(crate) use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 #[cfg(errgroup_loom)]
 pub(crate) use loom::{
     alloc::{alloc, dealloc},
     cell::UnsafeCell,
-    sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicPtr, AtomicUsize, Ordering},
+    },
 };
 #[cfg(all(not(errgroup_loom), feature = "portable-atomic"))]
 pub(crate) use portable_atomic::{AtomicPtr, AtomicUsize, Ordering};
+#[cfg(all(not(errgroup_loom), feature = "portable-atomic"))]
+pub(crate) use portable_atomic_util::Arc;
 
 #[cfg(not(errgroup_loom))]
 pub(crate) use self::cell::UnsafeCell;

@@ -129,9 +129,9 @@ fn errors_are_an_error_where_each_is_shown() {
 /// Joins and those who await them move it.
 #[test]
 #[cfg(target_pointer_width = "64")]
-fn group_is_eighty_eight_bytes_whatever_its_children_are() {
-    assert_eq!(size_of::<Group<u8>>(), 88);
-    assert_eq!(size_of::<Group<[u64; 100]>>(), 88);
+fn group_is_ninety_six_bytes_whatever_its_children_are() {
+    assert_eq!(size_of::<Group<u8>>(), 96);
+    assert_eq!(size_of::<Group<[u64; 100]>>(), 96);
 }
 
 #[test]

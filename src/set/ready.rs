@@ -4,11 +4,11 @@
 use super::page::{Header, PAGE_SLOTS};
 use crate::sync::{AtomicUsize, Ordering};
 
-/// The fields of the word from its lowest bit: the ready bits of the first page, `HELD`, the head
-/// of the stack, and the lead.
+/// The fields of the word from its lowest bit: the ready bits of the first page, `HELD`, `RUNG`, the
+/// head of the stack, and the lead.
 const FIELDS: Fields = match usize::BITS {
-    64 => Fields { first: 16, head: 23, lead_page: 18, lead_slot: 6 },
-    32 => Fields { first: 8, head: 15, lead_page: 3, lead_slot: 5 },
+    64 => Fields { first: 16, head: 23, lead_page: 17, lead_slot: 6 },
+    32 => Fields { first: 8, head: 15, lead_page: 2, lead_slot: 5 },
     _ => panic!("errgroup needs pointers of 32 or 64 bits"),
 };
 
@@ -29,7 +29,9 @@ pub(super) const MAX_PAGES: usize = (1 << FIELDS.head) - 2;
 
 /// Set while nobody is to be notified: nobody makes the step from zero.
 const HELD: usize = 1 << FIELDS.first;
-const HEAD: u32 = FIELDS.first + 1;
+/// Set by whoever wants the set to be polled, though no child was woken.
+const RUNG: usize = HELD << 1;
+const HEAD: u32 = FIELDS.first + 2;
 const HEAD_MASK: usize = (1 << FIELDS.head) - 1;
 const LEAD: u32 = HEAD + FIELDS.head;
 const CLOSED: usize = usize::MAX;
@@ -97,6 +99,12 @@ impl Ready {
                 Err(seen) => word = seen,
             }
         }
+    }
+
+    /// Asks for a poll. `true` is the ticket to notify the task.
+    pub(super) fn ring(&self) -> bool {
+        // Ordering: pairs with the swaps of `take`, both ways, as in `wake_first`.
+        self.0.fetch_or(RUNG, Ordering::AcqRel) == 0
     }
 
     /// Whether a child has been woken, as far as this word knows.

@@ -1,4 +1,5 @@
-//! The children's wakers: a pointer to the child's byte in its page, which says which slot it is.
+//! The children's wakers: a pointer to the child's byte in its page, which says which slot it is. And
+//! the bell, which is the waker of no child.
 
 use core::{
     mem::ManuallyDrop,
@@ -8,6 +9,44 @@ use core::{
 
 use super::page::{self, Header};
 use crate::sync::Ordering;
+
+/// Has the set polled. It keeps the first page, and with it the hub.
+pub(crate) struct Bell(NonNull<Header>);
+
+// SAFETY: what it touches is atomic, as for a waker, or used with a ticket (invariants 2 and 7).
+unsafe impl Send for Bell {}
+// SAFETY: as above.
+unsafe impl Sync for Bell {}
+
+impl Bell {
+    /// The bell of a set, by its first page.
+    ///
+    /// # Safety
+    ///
+    /// The page is alive.
+    pub(super) unsafe fn of(first: NonNull<Header>) -> Self {
+        // SAFETY: the page is alive, by the contract, and so is the owner's reference.
+        unsafe { page::retain(first) };
+        Self(first)
+    }
+
+    /// Wakes the task, where it waits for the set and was not woken since.
+    pub(crate) fn ring(&self) {
+        // SAFETY: the reference of the bell keeps the page, and that the hub (invariant 8).
+        let hub = unsafe { self.0.as_ref().hub.as_ref() };
+        if hub.ready.ring() {
+            // SAFETY: the ticket is used here and nowhere else.
+            unsafe { hub.task.notify() }
+        }
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        // SAFETY: the bell's reference, given back once (invariant 8).
+        unsafe { page::release(self.0) }
+    }
+}
 
 /// The waker of a slot, without a reference of its own; a clone of it has one.
 ///

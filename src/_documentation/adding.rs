@@ -1,0 +1,161 @@
+//! Adding from inside: children that find more work, and an end when none is left.
+//!
+//! A crawler, a walk through directories, a graph of things that depend on each other: what is to be done
+//! shows while it is being done. Who knows of it is a child, and the loop that could add it is elsewhere. A
+//! [`Handle`](crate::Handle) is the way for the child itself to add it, and a [`scope`](crate::scope()) gives
+//! one to the code that begins.
+//!
+//! The end needs no counting. The group is done when no child is left, and a child that adds another is still
+//! there while it does.
+//!
+//! # Recursion
+//!
+//! An `async fn` that adds itself. Two things are in its way, and a function that returns a [`BoxFuture`]
+//! takes both: its type would contain itself, and whether it is `Send` would depend on the answer.
+//!
+//! ```
+//! use errgroup::{BoxFuture, Handle};
+//! use std::{io, path::PathBuf, sync::atomic::{AtomicU64, Ordering::Relaxed}};
+//!
+//! type Child<'a> = BoxFuture<'a, io::Result<()>>;
+//!
+//! fn visit<'a>(dir: PathBuf, bytes: &'a AtomicU64, group: Handle<Child<'a>>) -> Child<'a> {
+//!     Box::pin(async move {
+//!         use futures::StreamExt;
+//!         let mut entries = smol::fs::read_dir(dir).await?;
+//!         while let Some(entry) = entries.next().await.transpose()? {
+//!             if entry.file_type().await?.is_dir() {
+//!                 group.push(visit(entry.path(), bytes, group.clone())).ok();
+//!             } else {
+//!                 bytes.fetch_add(entry.metadata().await?.len(), Relaxed);
+//!             }
+//!         }
+//!         Ok(())
+//!     })
+//! }
+//!
+//! # smol::block_on(async {
+//! let bytes = AtomicU64::new(0);
+//! errgroup::scope(|group| visit("src".into(), &bytes, group)).await?;
+//! assert!(bytes.into_inner() > 0);
+//! # Ok::<_, io::Error>(()) }).unwrap();
+//! ```
+//!
+//! It is added by `push`, as it is in its box already. The first call is the body of the scope, and a child
+//! as the others. What they share, here a counter, is borrowed from outside of the scope.
+//!
+//! Without `Send`, the `async fn` needs no box of its own: `go` has it.
+//!
+//! ```
+//! use errgroup::{Handle, LocalBoxFuture};
+//! use std::{cell::RefCell, collections::HashSet, convert::Infallible};
+//!
+//! type Child<'a> = LocalBoxFuture<'a, Result<(), Infallible>>;
+//!
+//! /// Visits each number that halving and thirding leads to, once.
+//! async fn visit<'a>(
+//!     number: u32,
+//!     visited: &'a RefCell<HashSet<u32>>,
+//!     group: Handle<Child<'a>>,
+//! ) -> Result<(), Infallible> {
+//!     for next in [number / 2, number / 3] {
+//!         if visited.borrow_mut().insert(next) {
+//!             group.go(visit(next, visited, group.clone())).ok();
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//!
+//! # smol::block_on(async {
+//! let visited = RefCell::default();
+//! errgroup::scope_local(|group| visit(100, &visited, group)).await.unwrap();
+//! assert_eq!(visited.borrow().len(), 14);
+//! # });
+//! ```
+//!
+//! # A limit
+//!
+//! [`Scope::with_limit`](crate::Scope::with_limit), or [`Group::with_limit`](crate::Group::with_limit) for a group:
+//! so many run, and what is added beyond is queued. Children never wait to add. Where the work must not pile up,
+//! the one that begins it waits for room, by [`Handle::ready`](crate::Handle::ready); a child that does so holds
+//! the place that it waits for.
+//!
+//! # A producer in another task
+//!
+//! It adds by a handle, from whichever thread it runs on, and the group is awaited elsewhere. A handle does
+//! not keep the group going, so a child stands for the producer, and awaits it: its task here, or a
+//! channel whose other end it has.
+//!
+//! ```
+//! use std::{io, sync::atomic::{AtomicU32, Ordering::Relaxed}};
+//!
+//! static SUM: AtomicU32 = AtomicU32::new(0);
+//!
+//! # smol::block_on(async {
+//! let total = errgroup::scope(|group| async move {
+//!     let producer = smol::spawn(async move {
+//!         for n in 0..100 {
+//!             group.ready().await.map_err(io::Error::other)?;
+//!             group.go(async move { Ok(drop(SUM.fetch_add(n, Relaxed))) }).ok();
+//!         }
+//!         Ok::<_, io::Error>(100)
+//!     });
+//!     producer.await // dropped with the scope, where a child fails
+//! });
+//! assert_eq!(total.with_limit(8).await?, 100);
+//! assert_eq!(SUM.load(Relaxed), 4950);
+//! # Ok::<_, io::Error>(()) }).unwrap();
+//! ```
+//!
+//! The task must not borrow, as it may outlive the scope, and so its handle is one of `'static` children.
+//!
+//! # A service that stops with the body
+//!
+//! A child that never ends would keep the scope from its end. One that is to run for as long as the body does is
+//! raced with it, in the same child:
+//!
+//! ```
+//! use futures::{future, FutureExt};
+//!
+//! async fn heartbeat() -> std::io::Error {
+//!     future::pending().await // beats, until it fails
+//! }
+//!
+//! # smol::block_on(async {
+//! let answer = errgroup::scope(|group| async move {
+//!     let work = async {
+//!         group.go(async { Ok(()) }).ok();
+//!         Ok(42)
+//!     };
+//!     // The service is dropped as soon as the work is done, and its failure ends all.
+//!     futures::select_biased! {
+//!         answer = work.fuse() => answer,
+//!         error = heartbeat().fuse() => Err(error),
+//!     }
+//! });
+//! assert_eq!(answer.await?, 42);
+//! # Ok::<_, std::io::Error>(()) }).unwrap();
+//! ```
+//!
+//! One that is to finish what it has begun, or to go on until the children are done as well, is a child, and
+//! told by a channel that is closed when the last of its senders is dropped:
+//!
+//! ```
+//! # async fn serve(request: u32) -> Result<(), String> { Ok(()) }
+//! # smol::block_on(async {
+//! let served = errgroup::scope(|group| async move {
+//!     let (requests, inbox) = smol::channel::bounded(4);
+//!     group.go(async move {
+//!         while let Ok(request) = inbox.recv().await {
+//!             serve(request).await?; // to its end, also when the body is done
+//!         }
+//!         Ok(())
+//!     }).ok();
+//!     for n in 0..10 {
+//!         requests.send(n).await.map_err(|_| "the service has ended".to_string())?;
+//!     }
+//!     Ok::<_, String>(10)
+//! });
+//! assert_eq!(served.await, Ok(10));
+//! # });
+//! ```

@@ -1,0 +1,394 @@
+//! Handles: children are added while the group runs, from inside a child or from elsewhere.
+
+use alloc::boxed::Box;
+use core::{
+    error::Error,
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use event_listener::EventListener;
+use futures_core::future::{BoxFuture, LocalBoxFuture};
+
+use crate::{Group, inbox::Inbox, sync::Arc};
+
+/// Adds children to a [`Group`] while it runs: from inside a child, from another task or from another
+/// thread.
+///
+/// It comes from [`Group::handle`] or [`scope`](crate::scope()), and is cloned for whoever is to add. What it
+/// adds is a child as any other: it runs in the group and is dropped with it, and the group is done only
+/// when it is. `go` boxes any future, for the groups of [`new`](Group::new) and
+/// [`new_local`](Group::new_local); [`push`](Handle::push) takes one of the group's own type. Both queue it
+/// where the limit is reached, and neither waits.
+///
+/// ```
+/// use errgroup::{BoxFuture, Group, Handle};
+///
+/// type Child<'a> = BoxFuture<'a, Result<(), String>>;
+///
+/// // Counts down: each number is a child that adds the next.
+/// fn count(from: u32, handle: Handle<Child<'_>>) -> Child<'_> {
+///     Box::pin(async move {
+///         if from > 0 {
+///             handle.push(count(from - 1, handle.clone())).ok();
+///         }
+///         Ok(())
+///     })
+/// }
+///
+/// # smol::block_on(async {
+/// let mut group = Group::new();
+/// let handle = group.handle();
+/// group.push(count(10, handle.clone()));
+/// assert_eq!(group.await, Ok(()));
+/// assert!(handle.is_closed());
+/// # });
+/// ```
+///
+/// [Adding from inside](crate::_documentation::adding) has recipes.
+///
+/// # When the group ends
+///
+/// A handle does not keep a group going. When no child is left, the group is done, and with that step it
+/// closes its handles: a child that is added until then runs, and whoever adds one later has it back in
+/// [`Closed`]. The same where it ends by a failure, or is dropped; what was added and has not started is
+/// dropped then, with the other children. A closed handle stays closed. A group that is used again gives
+/// out new ones.
+///
+/// So a producer outside of the group needs somebody inside: a child that awaits it, for example.
+///
+/// Within a child, as it is polled, the group has not ended, so that `handle.go(..).ok()` throws nothing away
+/// there.
+///
+/// # Order
+///
+/// Children are queued and start in the order in which they arrive, whoever adds them: by handles, or by
+/// the methods of the group.
+///
+/// # Waking
+///
+/// A child that is added while the group is being polled has its first poll before that ends, or the task
+/// is woken for it. Otherwise the first one that arrives wakes the task, and those that follow until the
+/// next poll do not.
+///
+/// # Complexity
+///
+/// To add takes no lock and allocates once, for the place in the inbox; `go` allocates the box as well.
+/// A group without a handle has no inbox. It takes a step for each child in each poll, all of
+/// those that have arrived at once.
+///
+/// A handle that outlives its group keeps some of its memory: that of the first few slots, never a child.
+pub struct Handle<F> {
+    inbox: Arc<Inbox<F>>,
+}
+
+/// The future of [`Handle::ready`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Room<'a, F> {
+    handle: &'a Handle<F>,
+    listener: Option<EventListener>,
+}
+
+/// The error of adding to a group that has ended: it carries the future that was refused.
+///
+/// ```
+/// use std::future::ready;
+///
+/// let mut group = errgroup::Group::unboxed();
+/// let handle = group.handle();
+/// drop(group);
+/// let refused = handle.push(ready(7)).unwrap_err().into_inner();
+/// assert_eq!(refused.into_inner(), 7);
+/// ```
+pub struct Closed<F>(F);
+
+/// The error of adding only where there is room, by [`Handle::try_push`] or `Handle::try_go`: it carries
+/// the future that was refused.
+///
+/// ```
+/// use errgroup::{Group, TryPushError};
+/// use std::future::ready;
+///
+/// let mut group = Group::unboxed().with_limit(1);
+/// let handle = group.handle();
+/// assert!(handle.try_push(ready(1)).is_ok());
+/// assert!(matches!(handle.try_push(ready(2)), Err(TryPushError::Full(_))));
+/// drop(group);
+/// assert!(matches!(handle.try_push(ready(3)), Err(TryPushError::Closed(_))));
+/// ```
+pub enum TryPushError<F> {
+    /// Running and queued children together have reached the limit.
+    Full(F),
+    /// The group has ended.
+    Closed(F),
+}
+
+impl<F> Group<F> {
+    /// A handle to this group, which adds children while the group runs.
+    ///
+    /// ```
+    /// # smol::block_on(async {
+    /// let mut group = errgroup::Group::new();
+    /// let handle = group.handle();
+    /// group.go(async move {
+    ///     let found = ["left", "right"];
+    ///     for name in found {
+    ///         handle.go(async move { if name == "left" { Ok(()) } else { Err(name) } }).ok();
+    ///     }
+    ///     Ok(())
+    /// });
+    /// assert_eq!(group.await, Err("right"));
+    /// # });
+    /// ```
+    ///
+    /// The first one allocates what the handles share; a group that gives out none has none of it.
+    pub fn handle(&mut self) -> Handle<F> {
+        // What a handle adds is to be polled, also where the group has resolved before.
+        self.is_terminated = false;
+        let (set, limit) = (&mut self.set, self.limit);
+        let open = || Arc::new(Inbox::new(set.bell(), set.len(), limit));
+        Handle { inbox: self.inbox.get_or_insert_with(open).clone() }
+    }
+}
+
+impl<'a, O> Handle<BoxFuture<'a, O>> {
+    /// Adds a child in a box. Where the limit is reached, it is queued.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] with the box, if the group has ended.
+    pub fn go<Fut>(&self, child: Fut) -> Result<(), Closed<BoxFuture<'a, O>>>
+    where
+        Fut: Future<Output = O> + Send + 'a,
+    {
+        self.push(Box::pin(child))
+    }
+
+    /// Adds a child in a box, if it can run at once.
+    ///
+    /// # Errors
+    ///
+    /// [`TryPushError`] with the box, which [`try_push`](Handle::try_push) takes later.
+    pub fn try_go<Fut>(&self, child: Fut) -> Result<(), TryPushError<BoxFuture<'a, O>>>
+    where
+        Fut: Future<Output = O> + Send + 'a,
+    {
+        self.try_push(Box::pin(child))
+    }
+}
+
+impl<'a, O> Handle<LocalBoxFuture<'a, O>> {
+    /// Adds a child in a box. Where the limit is reached, it is queued.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] with the box, if the group has ended.
+    pub fn go<Fut>(&self, child: Fut) -> Result<(), Closed<LocalBoxFuture<'a, O>>>
+    where
+        Fut: Future<Output = O> + 'a,
+    {
+        self.push(Box::pin(child))
+    }
+
+    /// Adds a child in a box, if it can run at once.
+    ///
+    /// # Errors
+    ///
+    /// [`TryPushError`] with the box, which [`try_push`](Handle::try_push) takes later.
+    pub fn try_go<Fut>(&self, child: Fut) -> Result<(), TryPushError<LocalBoxFuture<'a, O>>>
+    where
+        Fut: Future<Output = O> + 'a,
+    {
+        self.try_push(Box::pin(child))
+    }
+}
+
+impl<F> Handle<F> {
+    /// Adds a child as it is, without a box. Where the limit is reached, it is queued.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] with the future, if the group has ended.
+    pub fn push(&self, child: F) -> Result<(), Closed<F>> {
+        self.inbox.push(child).map_err(Closed)
+    }
+
+    /// Adds a child as it is, if it can run at once.
+    ///
+    /// # Errors
+    ///
+    /// [`TryPushError::Full`] with the future, if running and queued children together have reached the
+    /// limit, and [`TryPushError::Closed`] if the group has ended.
+    pub fn try_push(&self, child: F) -> Result<(), TryPushError<F>> {
+        if self.is_closed() {
+            Err(TryPushError::Closed(child))
+        } else if self.inbox.reserve() {
+            self.inbox.arrive(child).map_err(TryPushError::Closed)
+        } else {
+            Err(TryPushError::Full(child))
+        }
+    }
+
+    /// Waits until there is room for one more child under the limit.
+    ///
+    /// It reserves nothing: where several add, another may be faster. What is pushed then is queued, and
+    /// what is to run at once is for [`try_push`](Handle::try_push), in a loop:
+    ///
+    /// ```
+    /// use errgroup::{Closed, Handle, TryPushError};
+    ///
+    /// async fn add<F>(handle: &Handle<F>, mut child: F) -> Result<(), Closed<()>> {
+    ///     loop {
+    ///         handle.ready().await?;
+    ///         match handle.try_push(child) {
+    ///             Err(TryPushError::Full(refused)) => child = refused,
+    ///             _ => break Ok(()),
+    ///         }
+    ///     }
+    /// }
+    /// # smol::block_on(async {
+    /// # let mut group = errgroup::Group::unboxed().with_limit(1);
+    /// # let handle = group.handle();
+    /// # add(&handle, std::future::ready(Ok::<(), ()>(()))).await.unwrap();
+    /// # group.await.unwrap();
+    /// # });
+    /// ```
+    ///
+    /// **A child that waits here is itself one of those that the limit counts.** Where all that run wait
+    /// for room, which only the end of one of them could make, they wait for ever, as goroutines do that
+    /// call `Go` of their own group at its limit. With a limit of 1 the first one does:
+    ///
+    /// ```
+    /// use futures::FutureExt;
+    ///
+    /// let mut group = errgroup::Group::new().with_limit(1);
+    /// let handle = group.handle();
+    /// group.go(async move { handle.ready().await });
+    /// assert!(group.now_or_never().is_none()); // it would never be ready
+    /// ```
+    ///
+    /// So let children add by `go` or [`push`](Handle::push), which queue and never wait, and wait here in
+    /// the body of a [`scope`](crate::scope()), which the limit does not count, or outside of the group.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] when the group has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// It holds a place among those who wait, and nothing else: dropping it lets the next one go first.
+    ///
+    /// # Fairness
+    ///
+    /// Who waits longest is told first of room. It tells the next one when it is polled, so that one that
+    /// is not polled keeps others waiting.
+    pub fn ready(&self) -> Room<'_, F> {
+        Room { handle: self, listener: None }
+    }
+
+    /// Whether the group has ended.
+    ///
+    /// That it has not may be over when the caller learns of it, but from inside of a child that is being
+    /// polled.
+    pub fn is_closed(&self) -> bool {
+        self.inbox.is_closed()
+    }
+}
+
+impl<F> Future for Room<'_, F> {
+    type Output = Result<(), Closed<()>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { handle, listener } = &mut *self;
+        let inbox = &handle.inbox;
+        loop {
+            if inbox.is_closed() {
+                return Poll::Ready(Err(Closed(())));
+            }
+            if inbox.has_room() {
+                // The next one is told as well: this one may not take the room, or not all of it.
+                *listener = None;
+                inbox.room.notify(1);
+                return Poll::Ready(Ok(()));
+            }
+            // It listens first, and looks again then: no room is missed in between.
+            let Some(told) = listener else {
+                *listener = Some(inbox.room.listen());
+                continue;
+            };
+            ready!(Pin::new(told).poll(cx));
+            *listener = None;
+        }
+    }
+}
+
+impl<F> Clone for Handle<F> {
+    fn clone(&self) -> Self {
+        Self { inbox: self.inbox.clone() }
+    }
+}
+
+impl<F> fmt::Debug for Handle<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("is_closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Debug for Room<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Room").field(&self.handle).finish()
+    }
+}
+
+impl<F> Closed<F> {
+    /// The future that was refused.
+    pub fn into_inner(self) -> F {
+        self.0
+    }
+}
+
+impl<F> fmt::Debug for Closed<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Closed").finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Display for Closed<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the group has ended")
+    }
+}
+
+impl<F> Error for Closed<F> {}
+
+impl<F> TryPushError<F> {
+    /// The future that was refused.
+    pub fn into_inner(self) -> F {
+        match self {
+            Self::Full(child) | Self::Closed(child) => child,
+        }
+    }
+}
+
+impl<F> fmt::Debug for TryPushError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Full(_) => "Full",
+            Self::Closed(_) => "Closed",
+        };
+        f.debug_tuple(name).finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Display for TryPushError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "the group is at its limit",
+            Self::Closed(_) => "the group has ended",
+        })
+    }
+}
+
+impl<F> Error for TryPushError<F> {}

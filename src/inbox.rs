@@ -1,0 +1,134 @@
+//! What a group and its handles share: the children that have arrived and are not in the group's set
+//! yet, and how many there are in all.
+
+use event_listener::Event;
+
+use crate::{
+    set::{Arrivals, Bell, Stack},
+    sync::{AtomicUsize, Ordering},
+};
+
+/// The inbox of a group, which is open as long as the group has it.
+pub(crate) struct Inbox<F> {
+    arrivals: Stack<F>,
+    bell: Bell,
+    /// The children in the group: those that it has taken in, and those that arrive.
+    children: AtomicUsize,
+    /// The part of `children` that the group has taken in. Written by the group alone.
+    taken_in: AtomicUsize,
+    limit: AtomicUsize,
+    /// Where those wait who want less `children` than `limit`, or the end.
+    pub(crate) room: Event,
+}
+
+// The counts are relaxed: they carry nothing but themselves. That who waits for room misses none is the
+// doing of the fences in `Event::listen` and `Event::notify`.
+impl<F> Inbox<F> {
+    pub(crate) fn new(bell: Bell, children: usize, limit: usize) -> Self {
+        Self {
+            arrivals: Stack::new(),
+            bell,
+            children: AtomicUsize::new(children),
+            taken_in: AtomicUsize::new(children),
+            limit: AtomicUsize::new(limit),
+            room: Event::new(),
+        }
+    }
+
+    /// Adds a child, or gives it back if the inbox is closed.
+    pub(crate) fn push(&self, child: F) -> Result<(), F> {
+        // Counted first: what the group takes in was counted.
+        self.children.fetch_add(1, Ordering::Relaxed);
+        self.arrive(child)
+    }
+
+    /// Takes a place for a child, if there is room.
+    pub(crate) fn reserve(&self) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let next = |children| (children < limit).then_some(children + 1);
+        self.children.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
+    }
+
+    /// Gives back a place.
+    pub(crate) fn unreserve(&self) {
+        self.children.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Adds a child that has its place.
+    pub(crate) fn arrive(&self, child: F) -> Result<(), F> {
+        let is_idle = self.arrivals.push(child).inspect_err(|_| self.unreserve())?;
+        if is_idle {
+            self.bell.ring();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.children.load(Ordering::Relaxed) < self.limit.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.arrivals.is_closed()
+    }
+}
+
+/// For the group alone.
+impl<F> Inbox<F> {
+    /// The children that have arrived, or are about to.
+    #[inline]
+    pub(crate) fn waiting(&self) -> usize {
+        let taken_in = self.taken_in.load(Ordering::Relaxed);
+        self.children.load(Ordering::Relaxed).saturating_sub(taken_in)
+    }
+
+    /// Takes what has arrived. Until [`leave`](Self::leave), what arrives does not wake the group.
+    pub(crate) fn take(&self) -> Arrivals<F> {
+        let arrivals = self.arrivals.watch();
+        let taken_in = self.taken_in.load(Ordering::Relaxed).wrapping_add(arrivals.len());
+        self.taken_in.store(taken_in, Ordering::Relaxed);
+        arrivals
+    }
+
+    /// Has the next arrival wake the group; `false` if there is one.
+    pub(crate) fn leave(&self) -> bool {
+        self.arrivals.leave()
+    }
+
+    /// Closes the inbox; `false` if a child has arrived.
+    pub(crate) fn close_empty(&self) -> bool {
+        let is_closed = self.arrivals.close_empty();
+        if is_closed {
+            self.room.notify(usize::MAX);
+        }
+        is_closed
+    }
+
+    /// Closes the inbox, and gives what has arrived.
+    pub(crate) fn close(&self) -> Arrivals<F> {
+        let arrivals = self.arrivals.close();
+        self.room.notify(usize::MAX);
+        arrivals
+    }
+
+    /// Says how many children there are in the group's set.
+    #[inline]
+    pub(crate) fn set_taken_in(&self, taken_in: usize) {
+        let before = self.taken_in.load(Ordering::Relaxed);
+        if before == taken_in {
+            return;
+        }
+        self.taken_in.store(taken_in, Ordering::Relaxed);
+        let children = self.children.fetch_add(taken_in.wrapping_sub(before), Ordering::Relaxed);
+        let limit = self.limit.load(Ordering::Relaxed);
+        let now = children.wrapping_add(taken_in).wrapping_sub(before);
+        // Where there has been room before, whoever waits has been told of it.
+        if now < limit && children >= limit {
+            self.room.notify(1);
+        }
+    }
+
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+        self.room.notify(1);
+    }
+}
