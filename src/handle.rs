@@ -310,12 +310,12 @@ impl<F> Future for Room<'_, F> {
             if inbox.has_room() {
                 // The next one is told as well: this one may not take the room, or not all of it.
                 *listener = None;
-                inbox.room.notify(1);
+                inbox.tell(1);
                 return Poll::Ready(Ok(()));
             }
             // It listens first, and looks again then: no room is missed in between.
             let Some(told) = listener else {
-                *listener = Some(inbox.room.listen());
+                *listener = Some(inbox.listen());
                 continue;
             };
             ready!(Pin::new(told).poll(cx));

@@ -1,11 +1,11 @@
 //! What a group and its handles share: the children that have arrived and are not in the group's set
 //! yet, and how many there are in all.
 
-use event_listener::Event;
+use event_listener::{Event, EventListener, IntoNotification};
 
 use crate::{
     set::{Arrivals, Bell, Stack},
-    sync::{AtomicUsize, Ordering},
+    sync::{AtomicBool, AtomicUsize, Ordering, fence},
 };
 
 /// The inbox of a group, which is open as long as the group has it.
@@ -18,11 +18,12 @@ pub(crate) struct Inbox<F> {
     taken_in: AtomicUsize,
     limit: AtomicUsize,
     /// Where those wait who want less `children` than `limit`, or the end.
-    pub(crate) room: Event,
+    room: Event,
+    /// Whether anybody ever has: the event allocates as soon as it is used, also to notify nobody.
+    is_awaited: AtomicBool,
 }
 
-// The counts are relaxed: they carry nothing but themselves. That who waits for room misses none is the
-// doing of the fences in `Event::listen` and `Event::notify`.
+// The counts are relaxed: they carry nothing but themselves.
 impl<F> Inbox<F> {
     pub(crate) fn new(bell: Bell, children: usize, limit: usize) -> Self {
         Self {
@@ -32,6 +33,7 @@ impl<F> Inbox<F> {
             taken_in: AtomicUsize::new(children),
             limit: AtomicUsize::new(limit),
             room: Event::new(),
+            is_awaited: AtomicBool::new(false),
         }
     }
 
@@ -70,6 +72,23 @@ impl<F> Inbox<F> {
     pub(crate) fn is_closed(&self) -> bool {
         self.arrivals.is_closed()
     }
+
+    /// To be told of room that there is from now on, or of the end.
+    pub(crate) fn listen(&self) -> EventListener {
+        // Ordering: Relaxed, before the fence in `listen`.
+        self.is_awaited.store(true, Ordering::Relaxed);
+        self.room.listen()
+    }
+
+    /// Tells those who have waited longest, so many, that there is room or the end.
+    pub(crate) fn tell(&self, waiters: usize) {
+        // Ordering: the fence pairs with the one in `Event::listen`. Who looked before what is told here
+        // had happened, is seen here.
+        fence(Ordering::SeqCst);
+        if self.is_awaited.load(Ordering::Relaxed) {
+            self.room.notify(waiters.relaxed());
+        }
+    }
 }
 
 /// For the group alone.
@@ -98,7 +117,7 @@ impl<F> Inbox<F> {
     pub(crate) fn close_empty(&self) -> bool {
         let is_closed = self.arrivals.close_empty();
         if is_closed {
-            self.room.notify(usize::MAX);
+            self.tell(usize::MAX);
         }
         is_closed
     }
@@ -106,7 +125,7 @@ impl<F> Inbox<F> {
     /// Closes the inbox, and gives what has arrived.
     pub(crate) fn close(&self) -> Arrivals<F> {
         let arrivals = self.arrivals.close();
-        self.room.notify(usize::MAX);
+        self.tell(usize::MAX);
         arrivals
     }
 
@@ -123,12 +142,12 @@ impl<F> Inbox<F> {
         let now = children.wrapping_add(taken_in).wrapping_sub(before);
         // Where there has been room before, whoever waits has been told of it.
         if now < limit && children >= limit {
-            self.room.notify(1);
+            self.tell(1);
         }
     }
 
     pub(crate) fn set_limit(&self, limit: usize) {
         self.limit.store(limit, Ordering::Relaxed);
-        self.room.notify(1);
+        self.tell(1);
     }
 }

@@ -6,18 +6,18 @@ pub(crate) use alloc::alloc::{alloc, dealloc};
 #[cfg(all(not(errgroup_loom), not(feature = "portable-atomic")))]
 pub(crate) use alloc::sync::Arc;
 #[cfg(all(not(errgroup_loom), not(feature = "portable-atomic")))]
-pub(crate) use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
 #[cfg(errgroup_loom)]
 pub(crate) use loom::{
     alloc::{alloc, dealloc},
     cell::UnsafeCell,
     sync::{
         Arc,
-        atomic::{AtomicPtr, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence},
     },
 };
 #[cfg(all(not(errgroup_loom), feature = "portable-atomic"))]
-pub(crate) use portable_atomic::{AtomicPtr, AtomicUsize, Ordering};
+pub(crate) use portable_atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
 #[cfg(all(not(errgroup_loom), feature = "portable-atomic"))]
 pub(crate) use portable_atomic_util::Arc;
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use allocation_counter::{AllocationInfo, measure};
-use errgroup::Group;
+use errgroup::{Group, Handle};
 
 fn poll_next<F: Future>(group: &mut Group<F>) -> Poll<Option<F::Output>> {
     Pin::new(&mut group.next()).poll(&mut Context::from_waker(Waker::noop()))
@@ -298,4 +298,44 @@ fn first_success_is_none_and_a_quorum_is_one() {
 fn awaited_group_is_none() {
     let group: Group<_> = (0..100).map(|_| ready(Ok::<(), ()>(()))).collect();
     assert_eq!(measure_join(group, |outcome| assert_eq!(outcome, Ok(()))).count_total, 0);
+}
+
+#[test]
+fn handle_is_one_allocation_for_its_group_and_one_for_each_add() {
+    let mut group = Group::unboxed();
+    group.push(ready(()));
+    let info = measure(|| drop(group.handle().clone()));
+    assert_eq!(info.count_total, 1);
+    let handle = group.handle();
+    let info = measure(|| (0..100).for_each(|_| handle.push(ready(())).unwrap()));
+    assert_eq!(info.count_total, 100);
+    let info = measure(|| {
+        drop(handle);
+        drop(group);
+    });
+    assert_eq!(info.count_total, 0);
+}
+
+/// Where children that are done make place for those to come.
+#[test]
+fn children_that_add_the_next_take_one_allocation_each() {
+    struct Chain(usize, Handle<Self>);
+
+    impl Future for Chain {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            if self.0 > 0 {
+                self.1.push(Chain(self.0 - 1, self.1.clone())).unwrap();
+            }
+            Poll::Ready(())
+        }
+    }
+
+    let mut group = Group::unboxed();
+    let handle = group.handle();
+    group.push(Chain(1_000, handle));
+    let info = measure(|| while let Poll::Ready(Some(())) = poll_next(&mut group) {});
+    assert_eq!((group.finished(), info.count_total), (1_001, 1_000));
+    drop(group);
 }

@@ -10,11 +10,11 @@ use std::{
     future::Future,
     pin::Pin,
     rc::Rc,
-    sync::Arc as StdArc,
+    sync::{Arc as StdArc, atomic::AtomicUsize as CoreUsize},
     task::{Context, Poll, Wake, Waker},
 };
 
-use errgroup::Group;
+use errgroup::{Group, Handle};
 use loom::{
     future::block_on,
     sync::{
@@ -178,6 +178,119 @@ fn wakes_by_two_clones_while_the_group_is_dropped() {
         waker.wake();
         other.join().unwrap();
         assert_eq!(StdArc::strong_count(&task), 1);
+    });
+}
+
+/// A child that comes by a handle, and says where it was polled or dropped.
+struct Added {
+    counts: StdArc<Counts>,
+    outcome: Poll<Result<(), ()>>,
+}
+
+/// The counts are core's, and no part of the models.
+#[derive(Default)]
+struct Counts {
+    polled: CoreUsize,
+    dropped: CoreUsize,
+}
+
+impl Future for Added {
+    type Output = Result<(), ()>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        self.counts.polled.fetch_add(1, Ordering::Relaxed);
+        self.outcome
+    }
+}
+
+impl Drop for Added {
+    fn drop(&mut self) {
+        self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A group with one child, and children for its handle.
+fn with_handle(
+    first: Poll<Result<(), ()>>,
+) -> (Group<Added>, Handle<Added>, impl Fn() -> Added + Clone, StdArc<Counts>) {
+    let counts = StdArc::<Counts>::default();
+    let child = {
+        let counts = counts.clone();
+        move || Added { counts: counts.clone(), outcome: Poll::Ready(Ok(())) }
+    };
+    let mut group = Group::unboxed();
+    let handle = group.handle();
+    let mut only = child();
+    only.outcome = first;
+    group.push(only);
+    (group, handle, child, counts)
+}
+
+#[test]
+fn add_wakes_a_group_that_waits_for_outputs() {
+    model(3, || {
+        let (mut group, handle, child, counts) = with_handle(Poll::Pending);
+        let (other, its) = (handle.clone(), child.clone());
+        let one = thread::spawn(move || assert!(other.push(its()).is_ok()));
+        let two = thread::spawn(move || assert!(handle.push(child()).is_ok()));
+        // Without a wake that is due, loom sees a deadlock.
+        for _ in 0..2 {
+            assert_eq!(block_on(group.next()), Some(Ok(())));
+        }
+        one.join().unwrap();
+        two.join().unwrap();
+        assert_eq!(group.len(), 1);
+        drop(group);
+        assert_eq!(counts.dropped.load(Ordering::Relaxed), 3);
+    });
+}
+
+#[test]
+fn add_while_the_task_changes_wakes_the_one_in_force() {
+    model(3, || {
+        let (mut group, handle, child, _) = with_handle(Poll::Pending);
+        let old = counter();
+        assert!(Pin::new(&mut group).poll(&mut Context::from_waker(&old.into())).is_pending());
+        let thread = thread::spawn(move || assert!(handle.push(child()).is_ok()));
+        assert_eq!(block_on(group.next()), Some(Ok(())));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn adds_that_race_the_end_of_the_last_child_run_or_come_back() {
+    model(3, || {
+        let (mut group, handle, child, counts) = with_handle(Poll::Ready(Ok(())));
+        let (other, its) = (handle.clone(), child.clone());
+        let one = thread::spawn(move || (0..2).filter(|_| other.push(its()).is_ok()).count());
+        let two = thread::spawn(move || usize::from(handle.push(child()).is_ok()));
+        assert_eq!(block_on(&mut group), Ok(()));
+        let polled = counts.polled.load(Ordering::Relaxed);
+        let accepted = one.join().unwrap() + two.join().unwrap();
+        assert_eq!(polled, 1 + accepted);
+        assert_eq!(group.finished(), polled);
+        drop(group);
+        assert_eq!(counts.dropped.load(Ordering::Relaxed), 4);
+    });
+}
+
+#[test]
+fn adds_and_handles_that_race_the_drop_of_the_group_leave_nothing_behind() {
+    model(3, || {
+        let task = counter();
+        let (mut group, handle, child, counts) = with_handle(Poll::Pending);
+        let waker = task.clone().into();
+        assert!(Pin::new(&mut group).poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        let (other, its) = (handle.clone(), child.clone());
+        let one = thread::spawn(move || drop(other.push(its())));
+        let two = thread::spawn(move || drop(handle.push(child())));
+        drop(group);
+        one.join().unwrap();
+        two.join().unwrap();
+        assert_eq!(counts.polled.load(Ordering::Relaxed), 1);
+        assert_eq!(counts.dropped.load(Ordering::Relaxed), 3);
+        assert_eq!(StdArc::strong_count(&task), 1, "a waker of the task is kept");
     });
 }
 

@@ -10,7 +10,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use errgroup::{
-    Completions, Errors, Full, Group, Join, JoinWith, Key, Next, Quorum, RaceOk, Ready, TryJoin,
+    Closed, Completions, Errors, Full, Group, Handle, Join, JoinWith, Key, Next, Quorum, RaceOk,
+    Ready, Room, Scope, TryJoin, TryPushError,
 };
 use futures::Sink;
 use futures::future::{BoxFuture, FusedFuture, LocalBoxFuture};
@@ -56,6 +57,24 @@ fn group_is_send_if_and_only_if_its_children_are() {
     assert!(!implements!(OfLocal: Send));
     assert!(implements!(Next<'static, Like<Cell<u8>>>: Send));
     assert!(!implements!(Next<'static, Like<Rc<u8>>>: Send));
+}
+
+#[test]
+fn handle_is_send_and_sync_if_and_only_if_children_may_go_to_other_threads() {
+    assert!(implements!(Handle<Like<u8>>: Send + Sync + Clone + Unpin));
+    assert!(implements!(Handle<Like<Cell<u8>>>: Send + Sync));
+    assert!(!implements!(Handle<Like<Rc<u8>>>: Send));
+    assert!(!implements!(Handle<Like<Rc<u8>>>: Sync));
+    assert!(implements!(Room<'static, Like<Cell<u8>>>: Send + Sync + Unpin));
+    assert!(!implements!(Room<'static, Like<Rc<u8>>>: Send));
+}
+
+#[test]
+fn scope_is_send_as_its_children_and_its_value_are() {
+    assert!(implements!(Scope<Like<Cell<u8>>, Cell<u8>>: FusedFuture + Send + Unpin));
+    assert!(!implements!(Scope<Like<Rc<u8>>, u8>: Send));
+    assert!(!implements!(Scope<Like<u8>, Rc<u8>>: Send));
+    assert!(implements!(Scope<Like<u8>, PhantomPinned>: Unpin));
 }
 
 fn type_of<T>(_: &T) -> PhantomData<T> {
@@ -143,6 +162,14 @@ fn key_is_a_plain_value() {
 fn full_is_an_error_of_any_future() {
     assert!(implements!(Full<Like<Rc<u8>>>: Error));
     assert!(implements!(Full<Like<u8>>: Send + Sync + Into<Box<dyn Error + Send + Sync>>));
+}
+
+#[test]
+fn refusals_of_a_handle_are_errors_of_any_future() {
+    assert!(implements!(Closed<Like<Rc<u8>>>: Error));
+    assert!(implements!(TryPushError<Like<Rc<u8>>>: Error));
+    assert!(implements!(Closed<Like<u8>>: Send + Sync + Into<Box<dyn Error + Send + Sync>>));
+    assert!(implements!(TryPushError<Like<u8>>: Send + Sync + Into<Box<dyn Error + Send + Sync>>));
 }
 
 #[test]

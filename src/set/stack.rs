@@ -168,3 +168,161 @@ impl<T> Drop for Arrivals<T> {
         }
     }
 }
+
+#[cfg(all(test, errgroup_loom))]
+mod races {
+    use alloc::vec::Vec;
+
+    use loom::{cell::UnsafeCell, sync::Arc as Shared, thread};
+
+    use super::*;
+    use crate::sync::model;
+
+    /// Loom sees whether what was written before a push is seen by whoever takes the item.
+    struct Item {
+        number: usize,
+        written: UnsafeCell<usize>,
+    }
+
+    // SAFETY: only its owner looks into the cell, which is what the models are about.
+    unsafe impl Sync for Item {}
+
+    impl Item {
+        fn new(number: usize) -> Self {
+            let item = Self { number, written: UnsafeCell::new(0) };
+            // SAFETY: nobody else has it.
+            item.written.with_mut(|written| unsafe { *written = number });
+            item
+        }
+
+        fn number(self) -> usize {
+            // SAFETY: nobody else has it.
+            assert_eq!(self.written.with(|written| unsafe { *written }), self.number);
+            self.number
+        }
+    }
+
+    /// What became of an item that was pushed.
+    #[derive(Clone, Copy, PartialEq, Debug)]
+    enum Fate {
+        Pushed,
+        /// Pushed, and its owner is to be told.
+        Tells,
+        Refused,
+    }
+
+    fn push(stack: &Stack<Item>, number: usize) -> Fate {
+        match stack.push(Item::new(number)) {
+            Ok(true) => Fate::Tells,
+            Ok(false) => Fate::Pushed,
+            Err(item) => {
+                assert_eq!(item.number(), number);
+                assert!(stack.is_closed());
+                Fate::Refused
+            }
+        }
+    }
+
+    /// Three pushes, two of them by one thread, while the owner does as it is told. The numbers that the owner
+    /// took, and what became of each push.
+    fn race(
+        preemptions: usize,
+        owner: fn(&Stack<Item>) -> Vec<usize>,
+        check: fn(&Stack<Item>, Vec<usize>, [Fate; 3]),
+    ) {
+        model(preemptions, move || {
+            let stack = Shared::new(Stack::new());
+            let (one, two) = (stack.clone(), stack.clone());
+            let one = thread::spawn(move || [push(&one, 1), push(&one, 2)]);
+            let two = thread::spawn(move || push(&two, 3));
+            let taken = owner(&stack);
+            let [first, second] = one.join().unwrap();
+            check(&stack, taken, [first, second, two.join().unwrap()]);
+        });
+    }
+
+    fn numbers(arrivals: Arrivals<Item>) -> Vec<usize> {
+        let len = arrivals.len();
+        let numbers: Vec<_> = arrivals.map(Item::number).collect();
+        assert_eq!(numbers.len(), len);
+        numbers
+    }
+
+    /// Asserts that all were taken but those that were refused, each once, and those of one thread in order.
+    fn assert_complete(taken: &[usize], fates: [Fate; 3]) {
+        let place = |number| taken.iter().position(|taken| *taken == number);
+        for (number, fate) in (1..).zip(fates) {
+            assert_eq!(place(number).is_none(), fate == Fate::Refused);
+        }
+        assert!(place(2).is_none() || place(1) < place(2));
+        assert!(fates.iter().filter(|fate| **fate != Fate::Refused).count() == taken.len());
+    }
+
+    #[test]
+    fn what_comes_after_the_owner_has_left_is_told_or_found() {
+        race(
+            3,
+            |stack| {
+                let mut taken = numbers(stack.watch());
+                while !stack.leave() {
+                    taken.extend(numbers(stack.watch()));
+                }
+                taken
+            },
+            |stack, mut taken, fates| {
+                let late = numbers(stack.watch());
+                let tells = fates.iter().filter(|fate| **fate == Fate::Tells).count();
+                assert_eq!(tells, usize::from(!late.is_empty()), "told once");
+                taken.extend(late);
+                assert_complete(&taken, fates);
+            },
+        );
+    }
+
+    #[test]
+    fn what_comes_while_an_empty_stack_is_closed_is_taken_or_refused() {
+        race(
+            3,
+            |stack| {
+                let mut taken = Vec::new();
+                while !stack.close_empty() {
+                    taken.extend(numbers(stack.watch()));
+                }
+                taken
+            },
+            |stack, taken, fates| {
+                assert!(stack.is_closed() && !fates.contains(&Fate::Tells));
+                assert_complete(&taken, fates);
+            },
+        );
+    }
+
+    #[test]
+    fn what_comes_while_the_stack_is_closed_is_taken_or_refused() {
+        race(
+            3,
+            |stack| {
+                stack.leave();
+                numbers(stack.close())
+            },
+            |stack, taken, fates| {
+                assert!(stack.is_closed());
+                assert_complete(&taken, fates);
+            },
+        );
+    }
+
+    /// That the nodes are freed is for loom's eyes in the models above, and of Miri's for these.
+    #[test]
+    fn what_nobody_takes_is_dropped_with_the_stack() {
+        model(3, || {
+            let stack = Shared::new(Stack::new());
+            let other = stack.clone();
+            let thread = thread::spawn(move || {
+                push(&other, 1);
+            });
+            drop(stack);
+            thread.join().unwrap();
+        });
+    }
+}

@@ -1,0 +1,607 @@
+//! Children that are added by a handle are children as any others, and none is stranded, lost, or run
+//! after the end.
+
+mod kit;
+
+use std::cell::Cell;
+use std::future::{Future, pending, ready};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use errgroup::{Group, Handle, TryPushError};
+use futures::SinkExt;
+use kit::{Act, Cast, Child, LARGE, Task, panic_of};
+
+/// Adds children by a handle when it is polled, and is then done or waits.
+struct Adds<'a> {
+    handle: Handle<Self>,
+    children: Vec<Self>,
+    polled: &'a Cell<usize>,
+    end: Poll<Result<(), ()>>,
+}
+
+impl Future for Adds<'_> {
+    type Output = Result<(), ()>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        self.polled.set(self.polled.get() + 1);
+        for child in std::mem::take(&mut self.children) {
+            assert!(
+                self.handle.push(child).is_ok(),
+                "a group has not ended while it polls a child"
+            );
+        }
+        self.end
+    }
+}
+
+/// A group of `n` children that wait and were polled, and a handle to it.
+fn waiting(cast: &Cast, n: usize, task: &Task) -> (Group<Child>, Handle<Child>) {
+    let mut group: Group<Child> = cast.children().take(n).collect();
+    let handle = group.handle();
+    assert!(task.poll(&mut group).is_pending());
+    task.wakes();
+    (group, handle)
+}
+
+/// In moro 0.4 (`Scope::poll_jobs`) a job that another one spawns is not polled until that one ends, or
+/// something wakes the scope: two that wait for each other do so for ever.
+#[test]
+fn child_of_a_child_is_polled_before_the_group_is_pending() {
+    for depth in 0..=if cfg!(miri) { 9 } else { 100 } {
+        let (polled, task) = (Cell::new(0), Task::default());
+        let mut group = Group::unboxed();
+        let handle = group.handle();
+        let child = |children| Adds {
+            handle: handle.clone(),
+            children,
+            polled: &polled,
+            end: Poll::Pending,
+        };
+        let root = (0..depth).fold(child(Vec::new()), |below, _| child(vec![below]));
+        group.push(root);
+        assert!(task.poll(&mut group).is_pending());
+        assert_eq!(polled.get(), depth + 1);
+        assert_eq!((group.len(), task.wakes()), (depth + 1, 0), "there was no need to be woken");
+    }
+}
+
+#[test]
+fn group_is_done_when_the_last_child_of_a_child_is() {
+    for n in [1, 2, 9, 17, 65, LARGE] {
+        let (polled, task) = (Cell::new(0), Task::default());
+        let mut group = Group::unboxed();
+        let handle = group.handle();
+        let child = |children| Adds {
+            handle: handle.clone(),
+            children,
+            polled: &polled,
+            end: Poll::Ready(Ok(())),
+        };
+        let children = (0..n).map(|_| child(vec![child(Vec::new())])).collect();
+        group.push(child(children));
+        assert_eq!(task.poll_while_woken(&mut group), Poll::Ready(Ok(())));
+        assert_eq!((polled.get(), group.finished()), (1 + 2 * n, 1 + 2 * n));
+        assert!(handle.is_closed());
+    }
+}
+
+/// A tree of children, each of which adds two.
+#[test]
+fn tree_of_a_million_children_ends_when_its_leaves_have() {
+    struct Node<'a> {
+        number: usize,
+        polled: &'a Cell<usize>,
+        handle: Handle<Self>,
+    }
+
+    const NODES: usize = if cfg!(miri) { 127 } else { (1 << 20) - 1 };
+
+    impl Future for Node<'_> {
+        type Output = Result<(), usize>;
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+            self.polled.set(self.polled.get() + 1);
+            for number in [2 * self.number, 2 * self.number + 1] {
+                if number <= NODES {
+                    self.handle.push(Node { number, ..(*self).clone() }).unwrap();
+                }
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Clone for Node<'_> {
+        fn clone(&self) -> Self {
+            Self { handle: self.handle.clone(), ..*self }
+        }
+    }
+
+    for limit in [usize::MAX, 10] {
+        let polled = Cell::new(0);
+        let mut group = Group::unboxed().with_limit(limit);
+        let handle = group.handle();
+        group.push(Node { number: 1, polled: &polled, handle });
+        assert_eq!(Task::default().poll_while_woken(&mut group), Poll::Ready(Ok(())));
+        assert_eq!((polled.get(), group.finished()), (NODES, NODES));
+    }
+}
+
+#[test]
+fn adds_between_two_polls_wake_the_group_once() {
+    const ADDS: usize = if cfg!(miri) { 100 } else { 10_000 };
+    let (cast, task) = (Cast::new(ADDS), Task::default());
+    let (mut group, handle) = waiting(&cast, 1, &task);
+    for _ in 0..3 {
+        cast.children().for_each(|child| assert!(handle.push(child).is_ok()));
+        assert_eq!(task.wakes(), 1);
+        assert!(task.poll(&mut group).is_pending());
+        assert_eq!(task.wakes(), 0);
+    }
+    assert_eq!(group.running(), 1 + 3 * ADDS);
+}
+
+#[test]
+fn child_that_comes_with_a_wake_wakes_the_group_once() {
+    let (cast, task) = (Cast::new(2), Task::default());
+    let (mut group, handle) = waiting(&cast, 1, &task);
+    cast.wake(0);
+    assert!(handle.push(cast.child(1)).is_ok());
+    assert_eq!(task.wakes(), 1);
+    cast.polled();
+    assert!(task.poll(&mut group).is_pending());
+    assert_eq!(cast.polled(), [0, 1]);
+}
+
+#[test]
+fn adds_before_the_first_poll_wake_nobody_and_are_polled() {
+    let (cast, task) = (Cast::new(3), Task::default());
+    let mut group = Group::unboxed();
+    let handle = group.handle();
+    cast.children().for_each(|child| assert!(handle.push(child).is_ok()));
+    assert_eq!((group.len(), group.running(), group.queued()), (3, 0, 3));
+    assert!(task.poll(&mut group).is_pending());
+    assert_eq!((group.len(), group.running(), group.queued()), (3, 3, 0));
+    assert_eq!(cast.polled(), [0, 1, 2]);
+}
+
+#[test]
+fn add_wakes_the_task_that_polled_last() {
+    let (cast, [first, second]) = (Cast::new(2), [Task::default(), Task::default()]);
+    let (mut group, handle) = waiting(&cast, 1, &first);
+    assert!(second.poll(&mut group).is_pending());
+    assert!(handle.push(cast.child(1)).is_ok());
+    assert_eq!((first.wakes(), second.wakes()), (0, 1));
+}
+
+#[test]
+fn children_start_in_order_of_arrival_whoever_adds_them() {
+    let (cast, task) = (Cast::new(7), Task::default());
+    cast.tell_all(Act::Yield(1));
+    let mut group = Group::unboxed().with_limit(1);
+    let [first, second] = [group.handle(), group.handle()];
+    assert!(first.push(cast.child(0)).is_ok());
+    group.push(cast.child(1));
+    assert!(second.push(cast.child(2)).is_ok());
+    assert!(first.push(cast.child(3)).is_ok());
+    group.extend([cast.child(4)]);
+    assert!(second.push(cast.child(5)).is_ok());
+    assert!(group.try_push(cast.child(6)).is_err());
+    assert_eq!((group.running(), group.queued()), (1, 5));
+    assert_eq!(task.poll_while_woken(&mut group), Poll::Ready(Ok(())));
+    assert_eq!(cast.polled(), [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
+}
+
+#[test]
+fn limit_that_is_set_later_queues_what_has_arrived() {
+    let (cast, task) = (Cast::new(4), Task::default());
+    let mut group = Group::unboxed();
+    let handle = group.handle();
+    cast.children().for_each(|child| assert!(handle.push(child).is_ok()));
+    let mut group = group.with_limit(3);
+    assert_eq!((group.running(), group.queued()), (3, 1));
+    assert!(matches!(handle.try_push(cast.child(3)), Err(TryPushError::Full(_))));
+    assert!(task.poll(&mut group).is_pending());
+    assert_eq!(cast.polled(), [0, 1, 2]);
+}
+
+#[test]
+fn try_push_is_refused_exactly_when_the_limit_is_reached() {
+    let (cast, task) = (Cast::new(9), Task::default());
+    let mut group = Group::unboxed().with_limit(3);
+    let handle = group.handle();
+    let full = |id| match handle.try_push(cast.child(id)) {
+        Ok(()) => false,
+        Err(TryPushError::Full(child)) => child.id == id,
+        Err(TryPushError::Closed(_)) => panic!("closed"),
+    };
+    assert!(!full(0));
+    let key = group.push(cast.child(1));
+    assert!(!full(2));
+    assert!(full(3));
+    assert!(group.try_push(cast.child(3)).is_err());
+    assert!(handle.push(cast.child(3)).is_ok(), "it is queued");
+    assert!(full(4));
+    assert!(task.poll(&mut group).is_pending());
+    assert!(full(4));
+    group.remove(key);
+    assert!(full(4), "there is still one queued");
+    cast.tell(0, Act::Succeed);
+    cast.wake(0);
+    assert!(full(4), "it has not been polled");
+    assert!(task.poll(&mut group).is_pending());
+    assert!(!full(4));
+    assert!(full(5));
+    group.clear();
+    assert!((5..8).all(|id| !full(id)));
+    assert!(full(8));
+    drop(group.with_limit(4));
+    assert!(matches!(handle.try_push(cast.child(8)), Err(TryPushError::Closed(_))));
+}
+
+#[test]
+fn refused_child_comes_back() {
+    let cast = Cast::new(2);
+    let mut group = Group::unboxed();
+    let handle = group.handle();
+    drop(group);
+    assert!(handle.is_closed());
+    assert_eq!(handle.push(cast.child(0)).unwrap_err().into_inner().id, 0);
+    assert_eq!(handle.try_push(cast.child(1)).unwrap_err().into_inner().id, 1);
+    assert_eq!(cast.polled(), []);
+    cast.assert_all_dropped_once();
+
+    let mut group = Group::new().with_limit(1);
+    let handle = group.handle();
+    assert!(handle.try_go(ready(1)).is_ok());
+    let refused = handle.try_go(ready(2)).unwrap_err().into_inner();
+    drop(group);
+    let closed = handle.push(refused).unwrap_err().into_inner();
+    assert_eq!(smol::block_on(closed), 2);
+    assert_eq!(smol::block_on(handle.go(ready(3)).unwrap_err().into_inner()), 3);
+}
+
+#[test]
+fn empty_group_is_done_and_closes_its_handles() {
+    let task = Task::default();
+    let mut group = Group::<Child>::unboxed();
+    let [handle, other] = [group.handle(), group.handle()];
+    drop(other);
+    assert!(!handle.is_closed());
+    assert_eq!(task.poll(&mut group), Poll::Ready(Ok(())));
+    assert!(handle.is_closed());
+}
+
+#[test]
+fn group_that_is_used_again_gives_out_new_handles() {
+    let (cast, task) = (Cast::new(2), Task::default());
+    let mut group = Group::unboxed();
+    let old = group.handle();
+    assert_eq!(task.poll(&mut group), Poll::Ready(Ok(())));
+    let new = group.handle();
+    assert!(old.push(cast.child(0)).is_err());
+    assert!(new.push(cast.child(1)).is_ok());
+    assert!(task.poll(&mut group).is_pending());
+    assert_eq!((cast.polled(), group.len()), (vec![1], 1));
+    assert!(old.is_closed() && !new.is_closed());
+}
+
+#[test]
+fn next_closes_the_handles_when_it_gives_none() {
+    let (cast, task) = (Cast::new(3), Task::default());
+    cast.tell_all(Act::Succeed);
+    let mut group = Group::unboxed();
+    let handle = group.handle();
+    group.push(cast.child(0));
+    assert_eq!(task.poll(&mut group.next()), Poll::Ready(Some(Ok(()))));
+    assert!(group.is_empty() && !handle.is_closed());
+    assert!(handle.push(cast.child(1)).is_ok());
+    assert_eq!(task.poll(&mut group.next()), Poll::Ready(Some(Ok(()))));
+    assert_eq!(task.poll(&mut group.next()), Poll::Ready(None));
+    assert!(handle.push(cast.child(2)).is_err());
+}
+
+/// The loop that lets children in has not come to its end because none is there.
+#[test]
+fn group_that_is_empty_while_it_takes_children_in_keeps_its_handles_open() {
+    let (cast, task) = (Cast::new(3), Task::default());
+    cast.tell_all(Act::Succeed);
+    let mut group = Group::unboxed().with_limit(1);
+    let handle = group.handle();
+    for id in 0..2 {
+        group.push(cast.child(id));
+        assert_eq!(task.poll(&mut group.ready()), Poll::Ready(Ok(())));
+        assert!(group.is_empty() && !handle.is_closed());
+    }
+    assert_eq!(task.poll(&mut group.flush()), Poll::Ready(Ok(())));
+    assert!(!handle.is_closed());
+    assert!(handle.push(cast.child(2)).is_ok());
+    assert_eq!(task.poll(&mut group.close()), Poll::Ready(Ok(())));
+    assert!(handle.is_closed());
+    cast.assert_all_dropped_once();
+}
+
+#[test]
+fn group_lets_none_in_while_a_child_that_has_arrived_takes_the_room() {
+    let (cast, task) = (Cast::new(2), Task::default());
+    let mut group = Group::unboxed().with_limit(1);
+    let handle = group.handle();
+    assert!(handle.push(cast.child(0)).is_ok());
+    assert!(task.poll(&mut group.ready()).is_pending());
+    assert_eq!(cast.polled(), [0]);
+    cast.tell(0, Act::Succeed);
+    cast.wake(0);
+    // It arrives before the other one is done.
+    assert!(handle.push(cast.child(1)).is_ok());
+    assert!(task.poll(&mut group.ready()).is_pending());
+    assert_eq!(cast.polled(), [0, 1]);
+}
+
+#[test]
+fn failure_drops_what_has_arrived_unpolled_and_last() {
+    let (cast, task) = (Cast::new(4), Task::default());
+    let mut group = Group::new();
+    let handle = group.handle();
+    group.go(cast.child(0));
+    let late = [cast.child(2), cast.child(3)];
+    group.go(async move {
+        late.into_iter().for_each(|child| assert!(handle.go(child).is_ok()));
+        Err(7)
+    });
+    group.go(cast.child(1));
+    assert_eq!(task.poll(&mut group), Poll::Ready(Err(7)));
+    assert_eq!((cast.polled(), cast.dropped()), (vec![0], vec![0, 1, 2, 3]));
+}
+
+#[test]
+fn dropped_group_drops_what_has_arrived_in_order_and_last() {
+    let (cast, task) = (Cast::new(5), Task::default());
+    let (group, handle) = waiting(&cast, 2, &task);
+    (2..5).for_each(|id| assert!(handle.push(cast.child(id)).is_ok()));
+    cast.polled();
+    drop(group);
+    assert_eq!((cast.polled(), cast.dropped()), (vec![], vec![0, 1, 2, 3, 4]));
+    assert!(handle.is_closed());
+}
+
+#[test]
+fn child_that_has_arrived_and_panics_in_its_drop_keeps_no_other() {
+    let (cast, task) = (Cast::new(6), Task::default());
+    let (group, handle) = waiting(&cast, 2, &task);
+    (2..6).for_each(|id| assert!(handle.push(cast.child(id)).is_ok()));
+    cast.arm(3);
+    assert_eq!(panic_of(|| drop(group)), "drop of child 3");
+    assert_eq!(cast.dropped(), [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn child_that_panics_closes_the_handles() {
+    let (cast, task) = (Cast::new(4), Task::default());
+    let (mut group, handle) = waiting(&cast, 2, &task);
+    cast.tell(0, Act::Panic);
+    cast.wake(0);
+    assert!(handle.push(cast.child(2)).is_ok());
+    assert_eq!(panic_of(|| task.poll(&mut group)), "poll of child 0");
+    assert!(handle.push(cast.child(3)).is_err());
+    cast.assert_all_dropped_once();
+    assert_eq!((group.len(), task.poll(&mut group)), (0, Poll::Ready(Ok(()))));
+}
+
+#[test]
+fn clear_drops_what_has_arrived_and_leaves_the_handles_open() {
+    let (cast, task) = (Cast::new(4), Task::default());
+    let (mut group, handle) = waiting(&cast, 1, &task);
+    assert!(handle.push(cast.child(1)).is_ok());
+    group.clear();
+    assert_eq!((cast.dropped(), group.len()), (vec![0, 1], 0));
+    assert!(handle.push(cast.child(2)).is_ok());
+    assert_eq!(group.len(), 1);
+    assert!(task.poll(&mut group).is_pending());
+    assert_eq!(cast.polls(2), 1);
+}
+
+#[test]
+fn handle_in_the_inbox_of_its_own_group_does_not_leak() {
+    /// Holds a handle to its own group.
+    struct Own {
+        handle: Option<Handle<Own>>,
+        _alive: Rc<()>,
+    }
+
+    impl Future for Own {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+
+    let alive = Rc::new(());
+    let own = |handle| Own { handle, _alive: alive.clone() };
+    for polls in 0..2 {
+        for keeps_handle in [true, false] {
+            let mut group = Group::unboxed();
+            let handle = group.handle();
+            let task = Task::default();
+            for _ in 0..3 {
+                assert!(handle.push(own(Some(handle.clone()))).is_ok());
+            }
+            for _ in 0..polls {
+                assert!(task.poll(&mut group.next()).is_pending());
+                assert!(handle.push(own(Some(handle.clone()))).is_ok());
+            }
+            let kept = keeps_handle.then_some(handle);
+            drop(group);
+            assert_eq!(Rc::strong_count(&alive), 1);
+            if let Some(handle) = kept {
+                let refused = handle.push(own(None)).unwrap_err().into_inner();
+                assert!(refused.handle.is_none());
+            }
+        }
+    }
+}
+
+#[test]
+fn handle_in_the_drop_of_a_child_is_refused_when_the_group_ends() {
+    struct Late(Handle<Self>, Rc<Cell<usize>>);
+
+    impl Future for Late {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+
+    impl Drop for Late {
+        fn drop(&mut self) {
+            if self.0.is_closed() {
+                self.1.set(self.1.get() + 1);
+            }
+            let next = Late(self.0.clone(), self.1.clone());
+            // What comes back is dropped without asking again.
+            if let Err(closed) = self.0.push(next) {
+                std::mem::forget(closed);
+            }
+        }
+    }
+
+    let refused = Rc::new(Cell::new(0));
+    let mut group = Group::unboxed();
+    let handle = group.handle();
+    for _ in 0..3 {
+        group.push(Late(handle.clone(), refused.clone()));
+    }
+    drop(group);
+    assert_eq!(refused.get(), 3);
+}
+
+/// A wake of the last child may come while the handle lets the group go on.
+#[test]
+fn handles_outlive_their_group_in_any_number() {
+    let cast = Cast::new(2);
+    let mut handles = Vec::new();
+    for _ in 0..10 {
+        let task = Task::default();
+        let mut group = Group::unboxed();
+        group.push(cast.child(0));
+        handles.extend((0..10).map(|_| group.handle()));
+        assert!(task.poll(&mut group).is_pending());
+        drop(group);
+        cast.forget_wakers();
+        assert_eq!(task.wakers(), 0, "a handle keeps no task");
+    }
+    for handle in handles {
+        assert!(handle.clone().push(cast.child(1)).is_err());
+    }
+}
+
+#[test]
+fn values_of_children_that_are_added_meanwhile_come_in_order_of_arrival() {
+    let mut group = Group::new();
+    let handle = group.handle();
+    group.go(async move {
+        handle
+            .go(async {
+                smol::future::yield_now().await;
+                Ok(2)
+            })
+            .ok();
+        handle.go(ready(Ok(3))).ok();
+        Ok(0)
+    });
+    group.go(ready(Ok::<_, ()>(1)));
+    assert_eq!(smol::block_on(group.try_join()), Ok(vec![0, 1, 2, 3]));
+}
+
+#[test]
+fn policy_is_told_of_children_that_have_arrived() {
+    // The second child is added before the first one fails: there is still one that may succeed.
+    let mut group = Group::new();
+    let handle = group.handle();
+    group.go(async move {
+        handle.go(ready(Ok(7))).ok();
+        Err("no")
+    });
+    assert_eq!(smol::block_on(group.quorum(1)), Ok(vec![7]));
+}
+
+#[test]
+fn joined_group_closes_its_handles_with_the_outcome() {
+    let (cast, task) = (Cast::new(3), Task::default());
+    let mut group: Group<_> = cast.children().take(2).collect();
+    let handle = group.handle();
+    let mut race = group.race_ok();
+    assert!(task.poll(&mut race).is_pending());
+    assert!(!handle.is_closed());
+    cast.tell(1, Act::Succeed);
+    cast.wake(1);
+    assert!(task.poll(&mut race).is_ready());
+    assert!(handle.push(cast.child(2)).is_err());
+    cast.assert_all_dropped_once();
+}
+
+#[test]
+fn completions_know_that_more_may_come() {
+    use futures::Stream;
+
+    let mut group: Group<_> = [ready(1), ready(2)].into_iter().collect();
+    assert_eq!(group.completions().size_hint(), (2, Some(2)));
+    let handle = group.handle();
+    assert!(handle.push(ready(3)).is_ok());
+    assert_eq!(group.completions().size_hint(), (3, None));
+    drop(handle);
+    smol::block_on(async { while group.next().await.is_some() {} });
+    assert_eq!(group.completions().size_hint(), (0, Some(0)));
+}
+
+#[test]
+fn child_that_adds_its_like_without_end_does_not_hold_the_executor() {
+    fn endless(handle: Handle<errgroup::LocalBoxFuture<'static, ()>>, polls: Rc<Cell<usize>>) {
+        let next = handle.clone();
+        let child = async move {
+            polls.set(polls.get() + 1);
+            endless(next, polls);
+        };
+        assert!(handle.go(child).is_ok());
+    }
+
+    for limit in [usize::MAX, 1] {
+        let (task, polls) = (Task::default(), Rc::new(Cell::new(0)));
+        let mut group = Group::new_local().with_limit(limit);
+        endless(group.handle(), polls.clone());
+        let mut join = group.join();
+        for _ in 0..10 {
+            assert!(task.poll(&mut join).is_pending());
+            assert!((1..=256).contains(&polls.take()));
+            assert!(task.wakes() > 0, "nobody would poll the group again");
+        }
+    }
+}
+
+#[test]
+fn group_of_any_output_closes_only_when_all_are_done() {
+    let mut group = Group::new();
+    let handle = group.handle();
+    group.go(pending::<()>());
+    assert!(Task::default().poll(&mut group.next()).is_pending());
+    assert!(!handle.is_closed());
+}
+
+#[test]
+fn handle_and_its_errors_say_what_they_are() {
+    let mut group = Group::unboxed().with_limit(1);
+    let handle = group.handle();
+    assert_eq!(format!("{handle:?}"), "Handle { is_closed: false, .. }");
+    assert_eq!(format!("{:?}", handle.ready()), format!("Room({handle:?})"));
+    group.push(ready(1));
+    let full = handle.try_push(ready(2)).unwrap_err();
+    assert_eq!(format!("{full:?} {full}"), "Full(..) the group is at its limit");
+    drop(group);
+    let closed = handle.try_push(ready(2)).unwrap_err();
+    assert_eq!(format!("{closed:?} {closed}"), "Closed(..) the group has ended");
+    let closed = handle.push(ready(2)).unwrap_err();
+    assert_eq!(format!("{closed:?} {closed}"), "Closed(..) the group has ended");
+    assert_eq!(format!("{handle:?}"), "Handle { is_closed: true, .. }");
+}
