@@ -56,6 +56,8 @@ use crate::{
 /// | any futures | [`new_local`](Group::new_local) | `go`, which boxes each |
 /// | of one type | [`unboxed`](Group::unboxed), [`with_capacity`](Group::with_capacity), [`collect`](Iterator::collect) | [`push`](Group::push), [`extend`](Extend::extend) |
 ///
+/// While the group runs, its children and others add to it by a [handle](Group::handle).
+///
 /// Nothing is spawned: no child runs before the group is polled, and in a group that is never polled
 /// none runs at all. Children may borrow what outlives the group.
 ///
@@ -425,7 +427,8 @@ impl<F> Group<F> {
         self.report();
     }
 
-    /// The number of children, running and queued.
+    /// The number of children, running and queued. One that has come by a [handle](crate::Handle) is queued
+    /// until the next poll.
     pub fn len(&self) -> usize {
         self.set.len() + self.inbox.as_ref().map_or(0, |inbox| inbox.waiting())
     }

@@ -54,9 +54,11 @@
 //! | take outputs as they come | [`next`](Group::next), [`completions`](Group::completions) |
 //! | run a few at a time | [`with_limit`](Group::with_limit), [`try_push`](Group::try_push), `try_go` |
 //! | run a stream of futures, a few at a time | `forward` to the [`Sink`](Group#impl-Sink<F>-for-Group<F>), [`ready`](Group::ready) |
+//! | add children from inside a child, or from another task | [`Group::handle`], [`scope()`] |
 //! | drop one child, or all | [`remove`](Group::remove), [`clear`](Group::clear) |
 //!
-//! [Choosing](_documentation::choosing) has a recipe for each way to join.
+//! [Choosing](_documentation::choosing) has a recipe for each way to join, and
+//! [adding from inside](_documentation::adding) those for handles and scopes.
 //!
 //! # Cookbook
 //!
@@ -105,22 +107,31 @@
 //! # Ok::<_, std::io::Error>(()) }).unwrap();
 //! ```
 //!
-//! Children that find more work return it, until none is left:
+//! Children that find more work add it, until none is left:
 //!
 //! ```
-//! // The parts of a thing, each of which may have parts of its own.
-//! async fn parts(thing: u32) -> Vec<u32> {
-//!     if thing > 1 { vec![thing / 2, thing - thing / 2] } else { Vec::new() }
+//! use errgroup::{BoxFuture, Handle};
+//! use std::{collections::HashSet, sync::Mutex};
+//!
+//! type Child<'a> = BoxFuture<'a, Result<(), std::io::Error>>;
+//!
+//! # async fn links(page: u32) -> Result<[u32; 2], std::io::Error> { Ok([page / 2, page / 3]) }
+//! fn visit<'a>(page: u32, seen: &'a Mutex<HashSet<u32>>, group: Handle<Child<'a>>) -> Child<'a> {
+//!     Box::pin(async move {
+//!         for link in links(page).await? {
+//!             if seen.lock().unwrap().insert(link) {
+//!                 group.push(visit(link, seen, group.clone())).ok();
+//!             }
+//!         }
+//!         Ok(())
+//!     })
 //! }
 //!
 //! # smol::block_on(async {
-//! let mut group = errgroup::Group::unboxed();
-//! group.push(parts(100));
-//! while let Some(found) = group.next().await {
-//!     group.extend(found.into_iter().map(parts));
-//! }
-//! assert_eq!(group.finished(), 199);
-//! # });
+//! let seen = Mutex::default();
+//! errgroup::scope(|group| visit(100, &seen, group)).with_limit(8).await?;
+//! assert_eq!(seen.lock().unwrap().len(), 14);
+//! # Ok::<_, std::io::Error>(()) }).unwrap();
 //! ```
 //!
 //! A deadline, by a race that drops the loser, with the timer of your runtime:
@@ -153,8 +164,10 @@
 //!
 //! The crate is `no_std` and needs `alloc`.
 //!
-//! - `std` (default): turns on `std` in `futures-core` and `futures-sink`. The crate itself behaves the
-//!   same without.
+//! - `std` (default): turns on `std` in `event-listener`, `futures-core` and `futures-sink`. The crate
+//!   itself behaves the same without. Only who waits in [`Handle::ready`] does so behind a lock of
+//!   `event-listener`, which spins without `std`: where interrupts use handles, turn on its feature
+//!   `critical-section`.
 //! - `portable-atomic`: takes the atomics from the crate of that name, for chips without
 //!   compare-and-swap. How they work there is the choice of the binary, by a feature of that crate
 //!   such as `critical-section`.
@@ -203,8 +216,10 @@ const _: () = {
     type Pinned = core::marker::PhantomPinned;
 
     is_send::<Group<Child>>();
-    // A shared group gives out counts only, so its children need not be `Sync`.
+    // Nobody gets at a child by a shared group or handle, so it need not be `Sync`.
     is_sync::<Group<Child>>();
+    is_send::<Handle<Child>>();
+    is_sync::<Handle<Child>>();
     is_unpin::<Group<Pinned>>();
     is_unpin::<Next<'_, Pinned>>();
     is_send::<Key>();

@@ -111,7 +111,8 @@ pub trait Policy<O> {
     ///
     /// The `index` is the place of the child in the order of insertion: 0 to `children - 1` for those
     /// that were in the group at the start. Children that were removed, or were done before, are not
-    /// counted. `left` children are still in the group, running or queued.
+    /// counted. Those that are [added meanwhile](crate::Handle) come after them. `left` children are still in
+    /// the group, running or queued.
     fn child_done(&mut self, index: usize, output: O, left: usize) -> ControlFlow<Self::Output>;
 
     /// Called when no child is left, if the policy has not broken before.

@@ -10,7 +10,7 @@
 //!
 //! # Recursion
 //!
-//! An `async fn` that adds itself. Two things are in its way, and a function that returns a [`BoxFuture`]
+//! An `async fn` that adds itself. Two things are in its way, and a function that returns a [`BoxFuture`](crate::BoxFuture)
 //! takes both: its type would contain itself, and whether it is `Send` would depend on the answer.
 //!
 //! ```

@@ -29,6 +29,7 @@
 //! | [`for_each_concurrent`](#for_each_concurrent), `try_for_each_concurrent` | `forward` | a child is made by the stream, not by the group |
 //! | [`FuturesUnordered`](#futuresunordered) | `next` or `completions` | the loop stays, or goes; futures of any type |
 //! | tokio's [`JoinSet`](#joinset) | `go` and `next`, or `try_join` | children borrow; nothing is spawned, so nothing is parallel |
+//! | moro's `async_scope!` | [`scope`](crate::scope()) | the first error ends it; a limit; what a child adds is always polled |
 //! | Go's `errgroup` | [`Group`](crate::Group) | see the README for each name |
 //! | conc's [pools](#concs-pools) | `with_limit` and a way to join | |
 //!
