@@ -13,10 +13,9 @@ use core::{
 use futures_core::future::{BoxFuture, LocalBoxFuture};
 
 use crate::{
-    inbox::Inbox,
+    inbox::{Open, PollOwner, Step},
     policy::Policy,
-    set::{Arrivals, Budget, Set, Slot},
-    sync::Arc,
+    set::{Budget, Set, Slot},
 };
 
 /// Futures that run as one, with one lifetime and one outcome.
@@ -159,7 +158,7 @@ pub struct Group<F> {
     pub(crate) limit: usize,
     /// `None` until there is a handle, and again when the group has ended. Children that come by a handle
     /// are in it until the group takes them in.
-    pub(crate) inbox: Option<Arc<Inbox<F>>>,
+    pub(crate) inbox: Option<Open<F>>,
     /// The children added so far, which is the index of the next one.
     added: u64,
     finished: usize,
@@ -357,7 +356,7 @@ impl<F> Group<F> {
     #[track_caller]
     pub fn with_limit(mut self, limit: usize) -> Self {
         assert!(limit > 0, "a limit of 0 would never let a child run: the least limit is 1");
-        self.take_in();
+        self.attend(Step::TakeIn);
         self.set_limit(limit);
         let fresh = self.set.unstart_fresh().into_iter();
         self.queue.extend(fresh.map(|(index, slot)| Key { index, slot }));
@@ -379,11 +378,8 @@ impl<F> Group<F> {
     /// ```
     #[inline]
     pub fn push(&mut self, child: F) -> Key {
-        // What came by a handle came before it.
-        self.take_in();
-        let key = self.insert(child);
-        self.report();
-        key
+        self.attend(Step::Add);
+        self.insert(child)
     }
 
     /// Adds a child as it is, if it can run at once.
@@ -414,17 +410,17 @@ impl<F> Group<F> {
     /// ```
     pub fn remove(&mut self, key: Key) -> bool {
         let was_there = self.set.remove(key.slot, key.index);
-        self.report();
+        self.attend(Step::Report);
         was_there
     }
 
     /// Drops all children, running and queued. [Handles](crate::Handle) stay open.
     pub fn clear(&mut self) {
-        let arrivals = self.inbox.as_ref().map(|inbox| inbox.take());
-        self.queue.clear();
-        self.set.clear();
-        drop(arrivals);
-        self.report();
+        if self.inbox.is_some() {
+            self.attend(Step::Clear);
+        } else {
+            self.clear_set();
+        }
     }
 
     /// The number of children, running and queued. One that has come by a [handle](crate::Handle) is queued
@@ -497,7 +493,7 @@ impl<F> Group<F> {
     /// Numbers the children from 0 in order of insertion, and gives their number. Keys that were given out
     /// are no longer valid.
     pub(crate) fn renumber(&mut self) -> usize {
-        self.take_in();
+        self.attend(Step::TakeIn);
         let children = self.set.len();
         if self.added != children as u64 {
             self.queue.retain(|key| self.set.contains(key.slot, key.index));
@@ -519,43 +515,45 @@ impl<F> Group<F> {
 
     fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
-        if let Some(inbox) = &self.inbox {
-            inbox.set_limit(limit);
-        }
+        self.attend(Step::Limit);
     }
 
     /// Closes the handles, and drops all children.
     pub(crate) fn end(&mut self) {
-        let arrivals = self.inbox.take().map(|inbox| inbox.close());
-        self.clear();
-        drop(arrivals);
-    }
-
-    /// Takes in what has come by a handle.
-    #[inline]
-    fn take_in(&mut self) {
-        if let Some(inbox) = &self.inbox {
-            let arrivals = inbox.take();
-            self.take_in_all(arrivals);
+        if self.inbox.is_some() {
+            self.attend(Step::End);
+        } else {
+            self.clear_set();
         }
     }
 
-    #[inline(never)]
-    fn take_in_all(&mut self, arrivals: Arrivals<F>) {
+    /// Does a step of a group with handles.
+    #[inline]
+    fn attend(&mut self, step: Step) {
+        if self.inbox.is_some() {
+            self.attend_inbox(step);
+        }
+    }
+
+    #[cold]
+    fn attend_inbox(&mut self, step: Step) {
+        if let Some(inbox) = &self.inbox {
+            (inbox.owner.attend)(self, step);
+        }
+    }
+
+    pub(crate) fn clear_set(&mut self) {
+        self.queue.clear();
+        self.set.clear();
+    }
+
+    pub(crate) fn insert_all(&mut self, children: impl Iterator<Item = F>) {
         if self.limit == usize::MAX {
-            self.set.extend(&mut self.added, arrivals);
+            self.set.extend(&mut self.added, children.inspect(|_| self.is_terminated = false));
         } else {
-            arrivals.for_each(|child| {
+            children.for_each(|child| {
                 self.insert(child);
             });
-        }
-    }
-
-    /// Tells the handles how many children there are.
-    #[inline]
-    fn report(&self) {
-        if let Some(inbox) = &self.inbox {
-            inbox.set_taken_in(self.set.len());
         }
     }
 
@@ -612,13 +610,12 @@ impl<F: Future> Group<F> {
     ) -> Poll<ControlFlow<B>> {
         let flow = ready!(self.poll_some(cx, true, done));
         if flow.is_continue() {
-            self.inbox = None;
             self.is_terminated = true;
         }
         Poll::Ready(flow)
     }
 
-    /// As [`poll_each`](Self::poll_each), but the handles stay open where no child is left.
+    /// As [`poll_each`](Self::poll_each), but that no child is left is not the end of the group.
     pub(crate) fn poll_open<B>(
         &mut self,
         cx: &mut Context<'_>,
@@ -631,51 +628,62 @@ impl<F: Future> Group<F> {
     fn poll_some<B>(
         &mut self,
         cx: &mut Context<'_>,
-        closes: bool,
+        ends: bool,
         mut done: impl FnMut(usize, F::Output, usize) -> ControlFlow<B>,
     ) -> Poll<ControlFlow<B>> {
+        if let Some(inbox) = &self.inbox {
+            let poll = inbox.owner.poll;
+            return self.poll_by(poll, cx, ends, done);
+        }
         self.guarded(|group| {
-            group.take_in();
             let mut budget = Budget::new(group.running());
             loop {
-                group.start_queued();
-                // Where children are queued, one that is done may let another start, if the group goes on.
-                let (finished, queued) = (&mut group.finished, !group.queue.is_empty());
-                let inbox = group.inbox.as_deref();
-                let flow = group.set.poll_each(cx, &mut budget, |index, output, left| {
-                    *finished = finished.wrapping_add(1);
-                    let left = left + inbox.map_or(0, Inbox::waiting);
-                    // Whoever looks at an index has had the children renumbered: on 32-bit targets it fits.
-                    match done(index as usize, output, left) {
-                        ControlFlow::Break(outcome) => ControlFlow::Break(Some(outcome)),
-                        ControlFlow::Continue(()) if queued => ControlFlow::Break(None),
-                        ControlFlow::Continue(()) => ControlFlow::Continue(()),
+                match ready!(group.poll_set(cx, &mut budget, |_, left| left, &mut done)) {
+                    ControlFlow::Break(None) => {}
+                    ControlFlow::Break(Some(outcome)) => {
+                        break Poll::Ready(ControlFlow::Break(outcome));
                     }
-                });
-                group.report();
-                let is_over = match flow {
-                    Poll::Ready(ControlFlow::Break(Some(outcome))) => {
-                        return Poll::Ready(ControlFlow::Break(outcome));
-                    }
-                    Poll::Ready(ControlFlow::Break(None)) => continue,
-                    Poll::Ready(ControlFlow::Continue(())) => true,
-                    Poll::Pending => false,
-                };
-                // The one step in which the group waits, or ends, only if nothing has come by a handle.
-                let is_empty = group.inbox.as_ref().is_none_or(|inbox| {
-                    if is_over && closes { inbox.close_empty() } else { inbox.leave() }
-                });
-                if !is_empty && !budget.is_spent() {
-                    budget.work();
-                    group.take_in();
-                } else if is_empty && is_over {
-                    return Poll::Ready(ControlFlow::Continue(()));
-                } else {
-                    if !is_empty {
-                        cx.waker().wake_by_ref();
-                    }
-                    return Poll::Pending;
+                    ControlFlow::Continue(()) => break Poll::Ready(ControlFlow::Continue(())),
                 }
+            }
+        })
+    }
+
+    #[cold]
+    fn poll_by<B>(
+        &mut self,
+        poll: PollOwner<F>,
+        cx: &mut Context<'_>,
+        ends: bool,
+        mut done: impl FnMut(usize, F::Output, usize) -> ControlFlow<B>,
+    ) -> Poll<ControlFlow<B>> {
+        let mut outcome = None;
+        ready!(poll(self, cx, ends, &mut |index, output, left| {
+            done(index, output, left).map_break(|broken| outcome = Some(broken))
+        }));
+        Poll::Ready(outcome.map_or(ControlFlow::Continue(()), ControlFlow::Break))
+    }
+
+    /// Polls what is ready in the set, as the limit allows; breaks with `None` where a queued child may
+    /// start.
+    #[inline]
+    pub(crate) fn poll_set<B>(
+        &mut self,
+        cx: &mut Context<'_>,
+        budget: &mut Budget,
+        count: impl Fn(&Option<Open<F>>, usize) -> usize,
+        done: &mut impl FnMut(usize, F::Output, usize) -> ControlFlow<B>,
+    ) -> Poll<ControlFlow<Option<B>>> {
+        self.start_queued();
+        // Where children are queued, one that is done may let another start, if the group goes on.
+        let (finished, queued) = (&mut self.finished, !self.queue.is_empty());
+        self.set.poll_each(cx, budget, |index, output, left| {
+            *finished = finished.wrapping_add(1);
+            // Whoever looks at an index has had the children renumbered: on 32-bit targets it fits.
+            match done(index as usize, output, count(&self.inbox, left)) {
+                ControlFlow::Break(outcome) => ControlFlow::Break(Some(outcome)),
+                ControlFlow::Continue(()) if queued => ControlFlow::Break(None),
+                ControlFlow::Continue(()) => ControlFlow::Continue(()),
             }
         })
     }
@@ -694,16 +702,10 @@ impl<F: Future> FromIterator<F> for Group<F> {
 impl<F: Future> Extend<F> for Group<F> {
     fn extend<I: IntoIterator<Item = F>>(&mut self, children: I) {
         let children = children.into_iter();
-        self.take_in();
+        self.attend(Step::TakeIn);
         self.set.reserve(children.size_hint().0, false);
-        if self.limit == usize::MAX {
-            self.set.extend(&mut self.added, children.inspect(|_| self.is_terminated = false));
-        } else {
-            children.for_each(|child| {
-                self.insert(child);
-            });
-        }
-        self.report();
+        self.insert_all(children);
+        self.attend(Step::Report);
     }
 }
 

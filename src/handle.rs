@@ -5,6 +5,7 @@ use core::{
     error::Error,
     fmt,
     future::Future,
+    mem::ManuallyDrop,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -12,7 +13,11 @@ use core::{
 use event_listener::EventListener;
 use futures_core::future::{BoxFuture, LocalBoxFuture};
 
-use crate::{Group, inbox::Inbox, sync::Arc};
+use crate::{
+    Group,
+    inbox::{Inbox, Owner},
+    sync::Arc,
+};
 
 /// Adds children to a [`Group`] while it runs: from inside a child, from another task or from another
 /// thread.
@@ -125,7 +130,7 @@ pub enum TryPushError<F> {
     Closed(F),
 }
 
-impl<F> Group<F> {
+impl<F: Future> Group<F> {
     /// A handle to this group, which adds children while the group runs.
     ///
     /// ```
@@ -148,8 +153,9 @@ impl<F> Group<F> {
         // What a handle adds is to be polled, also where the group has resolved before.
         self.is_terminated = false;
         let (set, limit) = (&mut self.set, self.limit);
-        let open = || Arc::new(Inbox::new(set.bell(), set.len(), limit));
-        Handle { inbox: self.inbox.get_or_insert_with(open).clone() }
+        let open =
+            || ManuallyDrop::new(Arc::new(Inbox::new(Owner::NEW, set.bell(), set.len(), limit)));
+        Handle { inbox: Arc::clone(self.inbox.get_or_insert_with(open)) }
     }
 }
 

@@ -1,15 +1,28 @@
 //! What a group and its handles share: the children that have arrived and are not in the group's set
 //! yet, and how many there are in all.
 
+use core::{
+    future::Future,
+    mem::ManuallyDrop,
+    ops::ControlFlow,
+    task::{Context, Poll},
+};
+
 use event_listener::{Event, EventListener, IntoNotification};
 
 use crate::{
-    set::{Arrivals, Bell, Stack},
-    sync::{AtomicBool, AtomicUsize, Ordering, fence},
+    Group,
+    set::{Arrivals, Bell, Budget, Stack},
+    sync::{Arc, AtomicBool, AtomicUsize, Ordering, fence},
 };
+
+/// The inbox of a group that has not ended. It is dropped by [`Step::End`] and [`Owner::poll`] alone, so
+/// that a group which never has one carries no code to drop it.
+pub(crate) type Open<F> = ManuallyDrop<Arc<Inbox<F>>>;
 
 /// The inbox of a group, which is open as long as the group has it.
 pub(crate) struct Inbox<F> {
+    pub(crate) owner: Owner<F>,
     arrivals: Stack<F>,
     bell: Bell,
     /// The children in the group: those that it has taken in, and those that arrive.
@@ -23,10 +36,56 @@ pub(crate) struct Inbox<F> {
     is_awaited: AtomicBool,
 }
 
+/// What a group does because it has handles. These are pointers that the first handle sets, so that a binary
+/// without handles has none of the code behind them.
+pub(crate) struct Owner<F> {
+    pub(crate) attend: fn(&mut Group<F>, Step),
+    pub(crate) poll: PollOwner<F>,
+}
+
+/// Polls children until `done` breaks, or until none is left. Whether that ends the group is the third
+/// argument.
+pub(crate) type PollOwner<F> =
+    fn(&mut Group<F>, &mut Context<'_>, bool, &mut dyn Done<F>) -> Poll<()>;
+
+#[derive(Clone, Copy)]
+pub(crate) enum Step {
+    /// What has arrived goes to the set.
+    TakeIn,
+    /// The same, and then a child that did not come by a handle.
+    Add,
+    /// The handles learn how many children there are.
+    Report,
+    /// They learn of a new limit.
+    Limit,
+    /// All children are dropped.
+    Clear,
+    /// The same, and the handles are closed.
+    End,
+}
+
+/// Is told of each child that is done: a closure, in a form whose type says nothing of outputs.
+pub(crate) trait Done<F> {
+    fn done(&mut self, index: usize, output: F::Output, left: usize) -> ControlFlow<()>
+    where
+        F: Future;
+}
+
+impl<F, C> Done<F> for C
+where
+    F: Future,
+    C: FnMut(usize, F::Output, usize) -> ControlFlow<()>,
+{
+    fn done(&mut self, index: usize, output: F::Output, left: usize) -> ControlFlow<()> {
+        self(index, output, left)
+    }
+}
+
 // The counts are relaxed: they carry nothing but themselves.
 impl<F> Inbox<F> {
-    pub(crate) fn new(bell: Bell, children: usize, limit: usize) -> Self {
+    pub(crate) fn new(owner: Owner<F>, bell: Bell, children: usize, limit: usize) -> Self {
         Self {
+            owner,
             arrivals: Stack::new(),
             bell,
             children: AtomicUsize::new(children),
@@ -149,5 +208,88 @@ impl<F> Inbox<F> {
     pub(crate) fn set_limit(&self, limit: usize) {
         self.limit.store(limit, Ordering::Relaxed);
         self.tell(1);
+    }
+}
+
+/// The group's side of its handles.
+impl<F: Future> Owner<F> {
+    pub(crate) const NEW: Self = Self { attend: Self::attend, poll: Self::poll };
+
+    fn attend(group: &mut Group<F>, step: Step) {
+        let Some(inbox) = &group.inbox else { return };
+        match step {
+            Step::TakeIn => Self::take_in(group, 0),
+            Step::Add => Self::take_in(group, 1),
+            Step::Report => inbox.set_taken_in(group.set.len()),
+            Step::Limit => inbox.set_limit(group.limit),
+            Step::Clear => {
+                let arrivals = inbox.take();
+                group.clear_set();
+                drop(arrivals);
+                Self::attend(group, Step::Report);
+            }
+            Step::End => {
+                let inbox = group.inbox.take().map(ManuallyDrop::into_inner);
+                let arrivals = inbox.map(|inbox| inbox.close());
+                group.clear_set();
+                drop(arrivals);
+            }
+        }
+    }
+
+    /// Takes in what has arrived; so many `more` are to be added behind it.
+    fn take_in(group: &mut Group<F>, more: usize) {
+        let Some(inbox) = &group.inbox else { return };
+        let arrivals = inbox.take();
+        inbox.set_taken_in(group.set.len() + arrivals.len() + more);
+        if arrivals.len() > 0 {
+            // All pages first: allocators are slow where large pieces are taken between small ones given
+            // back.
+            group.set.reserve(arrivals.len(), false);
+            group.insert_all(arrivals);
+        }
+    }
+
+    fn poll(
+        group: &mut Group<F>,
+        cx: &mut Context<'_>,
+        ends: bool,
+        done: &mut dyn Done<F>,
+    ) -> Poll<()> {
+        let left = |inbox: &Option<Open<F>>, left| match inbox {
+            Some(inbox) => left + inbox.waiting(),
+            None => left,
+        };
+        group.guarded(|group| {
+            Self::take_in(group, 0);
+            let mut budget = Budget::new(group.running());
+            loop {
+                let mut done = |index, output, left| done.done(index, output, left);
+                let flow = group.poll_set(cx, &mut budget, left, &mut done);
+                Self::attend(group, Step::Report);
+                let is_over = match flow {
+                    Poll::Ready(ControlFlow::Break(None)) => continue,
+                    Poll::Ready(ControlFlow::Break(Some(()))) => return Poll::Ready(()),
+                    Poll::Ready(ControlFlow::Continue(())) => true,
+                    Poll::Pending => false,
+                };
+                let Some(inbox) = &group.inbox else { continue };
+                // The one step in which the group ends, or waits, if no child has come.
+                let ends = is_over && ends;
+                if ends && inbox.close_empty() {
+                    drop(group.inbox.take().map(ManuallyDrop::into_inner));
+                    return Poll::Ready(());
+                }
+                if !ends && inbox.leave() {
+                    return if is_over { Poll::Ready(()) } else { Poll::Pending };
+                }
+                if budget.is_spent() {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                budget.work();
+                Self::take_in(group, 0);
+            }
+        })
     }
 }
