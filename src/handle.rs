@@ -290,6 +290,12 @@ impl<F> Handle<F> {
     ///
     /// Who waits longest is told first of room. It tells the next one when it is polled, so that one that
     /// is not polled keeps others waiting.
+    ///
+    /// # Locks
+    ///
+    /// To wait, and to tell those who do, takes a lock inside of `event-listener`, which wakes them under it.
+    /// An executor that polls a task within the call of its waker would wait for that lock for ever; those
+    /// that put the task in a queue do not. Nothing else here has a lock.
     pub fn ready(&self) -> Room<'_, F> {
         Room { handle: self, listener: None }
     }

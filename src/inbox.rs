@@ -20,6 +20,8 @@ use crate::{
 /// that a group which never has one carries no code to drop it.
 pub(crate) type Open<F> = ManuallyDrop<Arc<Inbox<F>>>;
 
+const NO_INBOX: &str = "a group with handles has an inbox";
+
 /// The inbox of a group, which is open as long as the group has it.
 pub(crate) struct Inbox<F> {
     pub(crate) owner: Owner<F>,
@@ -111,7 +113,7 @@ impl<F> Inbox<F> {
     }
 
     /// Gives back a place.
-    pub(crate) fn unreserve(&self) {
+    fn unreserve(&self) {
         self.children.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -159,21 +161,29 @@ impl<F> Inbox<F> {
         self.children.load(Ordering::Relaxed).saturating_sub(taken_in)
     }
 
-    /// Takes what has arrived. Until [`leave`](Self::leave), what arrives does not wake the group.
-    pub(crate) fn take(&self) -> Arrivals<F> {
-        let arrivals = self.arrivals.watch();
+    /// Takes what has arrived.
+    fn take(&self) -> Arrivals<F> {
+        self.count(self.arrivals.take())
+    }
+
+    /// Takes what has arrived. Until the group [leaves](Self::leave), what arrives does not wake it.
+    fn watch(&self) -> Arrivals<F> {
+        self.count(self.arrivals.watch())
+    }
+
+    fn count(&self, arrivals: Arrivals<F>) -> Arrivals<F> {
         let taken_in = self.taken_in.load(Ordering::Relaxed).wrapping_add(arrivals.len());
         self.taken_in.store(taken_in, Ordering::Relaxed);
         arrivals
     }
 
     /// Has the next arrival wake the group; `false` if there is one.
-    pub(crate) fn leave(&self) -> bool {
+    fn leave(&self) -> bool {
         self.arrivals.leave()
     }
 
     /// Closes the inbox; `false` if a child has arrived.
-    pub(crate) fn close_empty(&self) -> bool {
+    fn close_empty(&self) -> bool {
         let is_closed = self.arrivals.close_empty();
         if is_closed {
             self.tell(usize::MAX);
@@ -182,7 +192,7 @@ impl<F> Inbox<F> {
     }
 
     /// Closes the inbox, and gives what has arrived.
-    pub(crate) fn close(&self) -> Arrivals<F> {
+    fn close(&self) -> Arrivals<F> {
         let arrivals = self.arrivals.close();
         self.tell(usize::MAX);
         arrivals
@@ -190,7 +200,7 @@ impl<F> Inbox<F> {
 
     /// Says how many children there are in the group's set.
     #[inline]
-    pub(crate) fn set_taken_in(&self, taken_in: usize) {
+    fn set_taken_in(&self, taken_in: usize) {
         let before = self.taken_in.load(Ordering::Relaxed);
         if before == taken_in {
             return;
@@ -205,7 +215,7 @@ impl<F> Inbox<F> {
         }
     }
 
-    pub(crate) fn set_limit(&self, limit: usize) {
+    fn set_limit(&self, limit: usize) {
         self.limit.store(limit, Ordering::Relaxed);
         self.tell(1);
     }
@@ -218,15 +228,18 @@ impl<F: Future> Owner<F> {
     fn attend(group: &mut Group<F>, step: Step) {
         let Some(inbox) = &group.inbox else { return };
         match step {
-            Step::TakeIn => Self::take_in(group, 0),
-            Step::Add => Self::take_in(group, 1),
-            Step::Report => inbox.set_taken_in(group.set.len()),
+            Step::TakeIn => Self::take_in(group, inbox.take()),
+            Step::Add => {
+                Self::take_in(group, inbox.take());
+                Self::report(group, 1);
+            }
+            Step::Report => Self::report(group, 0),
             Step::Limit => inbox.set_limit(group.limit),
             Step::Clear => {
                 let arrivals = inbox.take();
                 group.clear_set();
                 drop(arrivals);
-                Self::attend(group, Step::Report);
+                Self::report(group, 0);
             }
             Step::End => {
                 let inbox = group.inbox.take().map(ManuallyDrop::into_inner);
@@ -237,16 +250,19 @@ impl<F: Future> Owner<F> {
         }
     }
 
-    /// Takes in what has arrived; so many `more` are to be added behind it.
-    fn take_in(group: &mut Group<F>, more: usize) {
-        let Some(inbox) = &group.inbox else { return };
-        let arrivals = inbox.take();
-        inbox.set_taken_in(group.set.len() + arrivals.len() + more);
+    fn take_in(group: &mut Group<F>, arrivals: Arrivals<F>) {
         if arrivals.len() > 0 {
             // All pages first: allocators are slow where large pieces are taken between small ones given
             // back.
             group.set.reserve(arrivals.len(), false);
             group.insert_all(arrivals);
+        }
+    }
+
+    /// Says how many children there are, with so many `more` that are about to be added.
+    fn report(group: &Group<F>, more: usize) {
+        if let Some(inbox) = &group.inbox {
+            inbox.set_taken_in(group.set.len() + more);
         }
     }
 
@@ -261,26 +277,31 @@ impl<F: Future> Owner<F> {
             None => left,
         };
         group.guarded(|group| {
-            Self::take_in(group, 0);
-            let mut budget = Budget::new(group.running());
+            let mut budget = None;
             loop {
-                let mut done = |index, output, left| done.done(index, output, left);
-                let flow = group.poll_set(cx, &mut budget, left, &mut done);
-                Self::attend(group, Step::Report);
-                let is_over = match flow {
-                    Poll::Ready(ControlFlow::Break(None)) => continue,
-                    Poll::Ready(ControlFlow::Break(Some(()))) => return Poll::Ready(()),
-                    Poll::Ready(ControlFlow::Continue(())) => true,
-                    Poll::Pending => false,
+                let inbox = group.inbox.as_ref().expect(NO_INBOX);
+                Self::take_in(group, inbox.watch());
+                let budget = budget.get_or_insert_with(|| Budget::new(group.running()));
+                let is_over = loop {
+                    let mut done = |index, output, left| done.done(index, output, left);
+                    let flow = group.poll_set(cx, budget, left, &mut done);
+                    Self::report(group, 0);
+                    match flow {
+                        Poll::Ready(ControlFlow::Break(Some(()))) => return Poll::Ready(()),
+                        // A queued child may start.
+                        Poll::Ready(ControlFlow::Break(None)) => {}
+                        Poll::Ready(ControlFlow::Continue(())) => break true,
+                        Poll::Pending => break false,
+                    }
                 };
-                let Some(inbox) = &group.inbox else { continue };
                 // The one step in which the group ends, or waits, if no child has come.
-                let ends = is_over && ends;
-                if ends && inbox.close_empty() {
-                    drop(group.inbox.take().map(ManuallyDrop::into_inner));
-                    return Poll::Ready(());
-                }
-                if !ends && inbox.leave() {
+                let inbox = group.inbox.as_ref().expect(NO_INBOX);
+                if is_over && ends {
+                    if inbox.close_empty() {
+                        drop(group.inbox.take().map(ManuallyDrop::into_inner));
+                        return Poll::Ready(());
+                    }
+                } else if inbox.leave() {
                     return if is_over { Poll::Ready(()) } else { Poll::Pending };
                 }
                 if budget.is_spent() {
@@ -288,7 +309,6 @@ impl<F: Future> Owner<F> {
                     return Poll::Pending;
                 }
                 budget.work();
-                Self::take_in(group, 0);
             }
         })
     }

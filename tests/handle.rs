@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use errgroup::{Group, Handle, TryPushError};
 use futures::SinkExt;
+use futures::executor::block_on;
 use kit::{Act, Cast, Child, LARGE, Task, panic_of};
 
 /// Adds children by a handle when it is polled, and is then done or waits.
@@ -175,6 +176,29 @@ fn add_wakes_the_task_that_polled_last() {
     assert_eq!((first.wakes(), second.wakes()), (0, 1));
 }
 
+/// What a combinator may do between two polls of a group that is pending, without polling it for that.
+#[test]
+fn add_wakes_a_group_that_was_changed_since_its_poll() {
+    let changes: [fn(&mut Group<Child>, Child); 4] = [
+        |group, child| _ = group.push(child),
+        |group, child| group.extend([child]),
+        |group, _| group.clear(),
+        |group, _| *group = std::mem::take(group).with_limit(5),
+    ];
+    for change in changes {
+        for has_come in [false, true] {
+            let (cast, task) = (Cast::new(4), Task::default());
+            let (mut group, handle) = waiting(&cast, 1, &task);
+            if has_come {
+                assert!(handle.push(cast.child(1)).is_ok());
+            }
+            change(&mut group, cast.child(2));
+            assert!(handle.push(cast.child(3)).is_ok());
+            assert_eq!(task.wakes(), 1);
+        }
+    }
+}
+
 #[test]
 fn children_start_in_order_of_arrival_whoever_adds_them() {
     let (cast, task) = (Cast::new(7), Task::default());
@@ -258,8 +282,8 @@ fn refused_child_comes_back() {
     let refused = handle.try_go(ready(2)).unwrap_err().into_inner();
     drop(group);
     let closed = handle.push(refused).unwrap_err().into_inner();
-    assert_eq!(smol::block_on(closed), 2);
-    assert_eq!(smol::block_on(handle.go(ready(3)).unwrap_err().into_inner()), 3);
+    assert_eq!(block_on(closed), 2);
+    assert_eq!(block_on(handle.go(ready(3)).unwrap_err().into_inner()), 3);
 }
 
 #[test]
@@ -443,41 +467,48 @@ fn handle_in_the_inbox_of_its_own_group_does_not_leak() {
 }
 
 #[test]
-fn handle_in_the_drop_of_a_child_is_refused_when_the_group_ends() {
-    struct Late(Handle<Self>, Rc<Cell<usize>>);
+fn child_that_adds_another_in_its_drop_has_it_back_when_the_group_ends() {
+    struct Late {
+        handle: Option<Handle<Self>>,
+        refused: Rc<Cell<usize>>,
+    }
 
     impl Future for Late {
-        type Output = ();
+        type Output = Result<(), ()>;
 
-        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
             Poll::Pending
         }
     }
 
     impl Drop for Late {
         fn drop(&mut self) {
-            if self.0.is_closed() {
-                self.1.set(self.1.get() + 1);
-            }
-            let next = Late(self.0.clone(), self.1.clone());
-            // What comes back is dropped without asking again.
-            if let Err(closed) = self.0.push(next) {
-                std::mem::forget(closed);
+            let Some(handle) = self.handle.take() else { return };
+            let another = Late { handle: None, refused: self.refused.clone() };
+            if handle.push(another).is_err() {
+                self.refused.set(self.refused.get() + 1);
             }
         }
     }
 
-    let refused = Rc::new(Cell::new(0));
-    let mut group = Group::unboxed();
-    let handle = group.handle();
-    for _ in 0..3 {
-        group.push(Late(handle.clone(), refused.clone()));
+    for ends in [true, false] {
+        let refused = Rc::new(Cell::new(0));
+        let mut group = Group::unboxed();
+        let handle = group.handle();
+        for _ in 0..3 {
+            group.push(Late { handle: Some(handle.clone()), refused: refused.clone() });
+        }
+        assert!(Task::default().poll(&mut group).is_pending());
+        if ends {
+            drop(group);
+            assert_eq!(refused.get(), 3);
+        } else {
+            group.clear();
+            assert_eq!((refused.get(), group.len()), (0, 3));
+        }
     }
-    drop(group);
-    assert_eq!(refused.get(), 3);
 }
 
-/// A wake of the last child may come while the handle lets the group go on.
 #[test]
 fn handles_outlive_their_group_in_any_number() {
     let cast = Cast::new(2);
@@ -512,7 +543,7 @@ fn values_of_children_that_are_added_meanwhile_come_in_order_of_arrival() {
         Ok(0)
     });
     group.go(ready(Ok::<_, ()>(1)));
-    assert_eq!(smol::block_on(group.try_join()), Ok(vec![0, 1, 2, 3]));
+    assert_eq!(block_on(group.try_join()), Ok(vec![0, 1, 2, 3]));
 }
 
 #[test]
@@ -524,7 +555,7 @@ fn policy_is_told_of_children_that_have_arrived() {
         handle.go(ready(Ok(7))).ok();
         Err("no")
     });
-    assert_eq!(smol::block_on(group.quorum(1)), Ok(vec![7]));
+    assert_eq!(block_on(group.quorum(1)), Ok(vec![7]));
 }
 
 #[test]
@@ -552,7 +583,7 @@ fn completions_know_that_more_may_come() {
     assert!(handle.push(ready(3)).is_ok());
     assert_eq!(group.completions().size_hint(), (3, None));
     drop(handle);
-    smol::block_on(async { while group.next().await.is_some() {} });
+    block_on(async { while group.next().await.is_some() {} });
     assert_eq!(group.completions().size_hint(), (0, Some(0)));
 }
 

@@ -258,6 +258,24 @@ fn add_while_the_task_changes_wakes_the_one_in_force() {
 }
 
 #[test]
+fn add_while_the_group_is_changed_between_two_polls_wakes_it() {
+    model(3, || {
+        let task = counter();
+        let (mut group, handle, child, _) = with_handle(Poll::Pending);
+        let waker = task.clone().into();
+        assert!(Pin::new(&mut group).poll(&mut Context::from_waker(&waker)).is_pending());
+        let other = handle.clone();
+        let its = child.clone();
+        let thread = thread::spawn(move || assert!(other.push(its()).is_ok()));
+        group.push(child());
+        thread.join().unwrap();
+        assert!(handle.push(child()).is_ok());
+        assert_eq!(task.0.load(Ordering::Relaxed), 1);
+        assert_eq!(group.len(), 4);
+    });
+}
+
+#[test]
 fn adds_that_race_the_end_of_the_last_child_run_or_come_back() {
     model(3, || {
         let (mut group, handle, child, counts) = with_handle(Poll::Ready(Ok(())));

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use errgroup::{BoxFuture, Handle, LocalBoxFuture, scope, scope_local};
+use futures::executor::block_on;
 use futures::future::FusedFuture;
 use kit::{Act, Cast, Task, panic_of};
 
@@ -149,7 +150,7 @@ fn children_go_on_adding_after_the_body_has_returned() {
         group.push(count(5, &seen, group.clone())).unwrap();
         ready(Ok("done"))
     });
-    assert_eq!(smol::block_on(scope), Ok("done"));
+    assert_eq!(block_on(scope), Ok("done"));
     assert_eq!(*seen.borrow(), [5, 4, 3, 2, 1, 0]);
 }
 
@@ -284,7 +285,7 @@ fn body_need_not_be_the_first_child() {
         group.go(cast.child(0)).unwrap();
         ready(Ok::<_, usize>("value"))
     });
-    assert_eq!(smol::block_on(scope), Ok("value"));
+    assert_eq!(block_on(scope), Ok("value"));
 }
 
 #[test]
@@ -300,7 +301,7 @@ fn scopes_nest() {
         });
         Ok::<_, ()>((inner.await, failing.await))
     });
-    assert_eq!(smol::block_on(outer), Ok((Ok(1), Err("no"))));
+    assert_eq!(block_on(outer), Ok((Ok(1), Err("no"))));
 }
 
 #[test]
@@ -318,6 +319,6 @@ fn scope_is_send_where_all_in_it_is() {
         }
     }));
     assert!(format!("{scope:?}").starts_with("Scope { group: Group { running: "));
-    assert_eq!(smol::block_on(scope), Ok(Cell::new(2)));
+    assert_eq!(block_on(scope), Ok(Cell::new(2)));
     assert_eq!(seen.into_inner().unwrap(), [1]);
 }

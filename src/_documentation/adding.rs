@@ -96,7 +96,11 @@
 //!     let producer = smol::spawn(async move {
 //!         for n in 0..100 {
 //!             group.ready().await.map_err(io::Error::other)?;
-//!             group.go(async move { Ok(drop(SUM.fetch_add(n, Relaxed))) }).ok();
+//!             let child = async move {
+//!                 SUM.fetch_add(n, Relaxed);
+//!                 Ok(())
+//!             };
+//!             group.go(child).ok();
 //!         }
 //!         Ok::<_, io::Error>(100)
 //!     });
@@ -107,7 +111,8 @@
 //! # Ok::<_, io::Error>(()) }).unwrap();
 //! ```
 //!
-//! The task must not borrow, as it may outlive the scope, and so its handle is one of `'static` children.
+//! The task must not borrow, as it may outlive the scope. So its handle is one of `'static` children, and in
+//! such a scope neither they nor the body borrow anything.
 //!
 //! # A service that stops with the body
 //!

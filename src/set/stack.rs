@@ -77,15 +77,29 @@ impl<T> Stack<T> {
         self.head.load(Ordering::Acquire) == Self::CLOSED
     }
 
-    /// Takes everything, and watches the stack. Not for a stack that is closed, as it would open it again.
+    /// Takes everything. Where the owner has left the stack, it is idle again. Not for a stack that is closed,
+    /// as this would open it again; nor is [`watch`](Self::watch).
+    pub(crate) fn take(&self) -> Arrivals<T> {
+        self.take_and(Self::IDLE)
+    }
+
+    /// Takes everything, and watches the stack until the owner [leaves](Self::leave).
     #[inline]
     pub(crate) fn watch(&self) -> Arrivals<T> {
+        self.take_and(Self::WATCHED)
+    }
+
+    #[inline]
+    fn take_and(&self, state: *mut Node<T>) -> Arrivals<T> {
         // Ordering: Relaxed. What this misses is still there when the owner leaves.
-        if self.head.load(Ordering::Relaxed) == Self::WATCHED {
+        let head = self.head.load(Ordering::Relaxed);
+        // Watched stays watched: nobody waits to be told.
+        if head == Self::WATCHED || head == state {
             return Arrivals { first: ptr::null_mut(), len: 0 };
         }
-        // Ordering: Acquire pairs with the Release in `push`.
-        Arrivals::of(self.head.swap(Self::WATCHED, Ordering::Acquire))
+        // Ordering: Acquire pairs with the Release in `push`; Release, where this makes the stack idle, with
+        // the Acquire there.
+        Arrivals::of(self.head.swap(state, Ordering::AcqRel))
     }
 
     /// Makes a watched stack idle; `false` if there is something on it.
@@ -273,6 +287,23 @@ mod races {
                 let late = numbers(stack.watch());
                 let tells = fates.iter().filter(|fate| **fate == Fate::Tells).count();
                 assert_eq!(tells, usize::from(!late.is_empty()), "told once");
+                taken.extend(late);
+                assert_complete(&taken, fates);
+            },
+        );
+    }
+
+    #[test]
+    fn what_comes_after_an_idle_stack_was_taken_is_told() {
+        race(
+            3,
+            |stack| {
+                stack.leave();
+                numbers(stack.take())
+            },
+            |stack, mut taken, fates| {
+                let late = numbers(stack.watch());
+                assert!(late.first().is_none_or(|first| fates[first - 1] == Fate::Tells));
                 taken.extend(late);
                 assert_complete(&taken, fates);
             },

@@ -60,6 +60,7 @@ macro_rules! scenarios {
             values_are_in_order_when_timers_end_in_another
             stream_runs_through_a_window
             wakes_from_other_threads_all_arrive
+            children_that_threads_and_children_add_all_run
             wakes_reach_a_group_that_has_changed_tasks
             drop_while_pending_leaves_the_runtime_working
         );

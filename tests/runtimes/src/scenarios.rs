@@ -228,6 +228,41 @@ pub async fn wakes_from_other_threads_all_arrive<R>() -> Ended {
     Ended
 }
 
+pub async fn children_that_threads_and_children_add_all_run<R>() -> Ended {
+    const ADDS: usize = 500;
+    for limit in [usize::MAX, 3] {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let counter = ran.clone();
+        let scope = errgroup::scope(|group| async move {
+            for _ in 0..4 {
+                let (group, counter) = (group.clone(), counter.clone());
+                let (over, is_over) = oneshot::channel();
+                thread::spawn(move || {
+                    for _ in 0..ADDS {
+                        let (handle, counter) = (group.clone(), counter.clone());
+                        let child = async move {
+                            counter.fetch_add(1, SeqCst);
+                            let grandchild = async move {
+                                counter.fetch_add(1, SeqCst);
+                                Ok(())
+                            };
+                            assert!(handle.go(grandchild).is_ok());
+                            Ok(())
+                        };
+                        assert!(group.go(child).is_ok());
+                    }
+                    over.send(()).unwrap();
+                });
+                is_over.await?;
+            }
+            Ok::<_, oneshot::Canceled>("all were added")
+        });
+        assert_eq!(scope.with_limit(limit).await, Ok("all were added"));
+        assert_eq!(ran.load(SeqCst), 4 * 2 * ADDS);
+    }
+    Ended
+}
+
 pub async fn wakes_reach_a_group_that_has_changed_tasks<R>() -> Ended {
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..100).map(|_| oneshot::channel::<()>()).unzip();
     let mut group: Group<_> = receivers.into_iter().collect();
