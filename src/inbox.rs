@@ -294,7 +294,7 @@ impl<F: Future> Owner<F> {
                         Poll::Pending => break false,
                     }
                 };
-                // The one step in which the group ends, or waits, if no child has come.
+                // The one step in which the group ends, or waits, if no child has come (invariant 9 of the set).
                 let inbox = group.inbox.as_ref().expect(NO_INBOX);
                 if is_over && ends {
                     if inbox.close_empty() {

@@ -188,8 +188,8 @@ where
     ///
     /// The [`Errors`](crate::Errors) so far, in order of completion, as soon as fewer children are left
     /// than successes are missing; at once, without polling a child and with no errors in them, if there
-    /// are too few from the start. The children that are left are dropped, and so are the values so far. Of
-    /// a `Result` in a `Result` the outer one counts, as with [`try_join`](Group::try_join).
+    /// are too few from the start. One that a child would still have added does not count. The children that
+    /// are left are dropped, and so are the values so far. Of a `Result` in a `Result` the outer one counts, as with [`try_join`](Group::try_join).
     pub fn quorum(self, wanted: usize) -> Quorum<F> {
         self.join_with(EnoughOk::new(wanted))
     }

@@ -334,7 +334,7 @@ impl<T, E> Policy<Result<T, E>> for EnoughOk<T, E> {
         match output {
             Ok(value) => {
                 if self.values.is_empty() {
-                    // No more can come, even where too few were not refused at the start.
+                    // No more can come but by a handle, even where too few were not refused at the start.
                     self.values.reserve_exact(self.wanted.min(left.saturating_add(1)));
                 }
                 self.values.push(value);

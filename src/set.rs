@@ -11,6 +11,9 @@
 //! or removed is dropped in its slot. One that panics stays in it: whoever polls the set clears it when
 //! that unwinds.
 //!
+//! One that is added from elsewhere is put on a [`Stack`] first, and inserted when the user of the set takes
+//! all that has arrived there.
+//!
 //! # Words
 //!
 //! - The *owner* is whoever has the set by `&mut`; everybody else is a *waker*. What the owner alone
@@ -19,6 +22,7 @@
 //!   set, and the schedule. While the ready word is *held*, wakes are noted and nobody is notified; otherwise the set is
 //!   *armed*.
 //! - The *lead* is a child that was woken when nothing else was ready.
+//! - The *bell* is a waker of no child: it is rung for those who have put one on a stack.
 //! - A *round* polls what was ready when it began, page by page; a page of the round has its *turn*.
 //! - A child is *running* once it was started, unless that is taken back, and *fresh* until it is
 //!   polled for the first time.
@@ -44,7 +48,10 @@
 //!    are done with. While the word is held or closed none is given out; if then the counts are the
 //!    same, nobody uses the task's waker, and only then it is replaced or dropped.
 //! 8. The memory of a page is freed with its last reference; the owner and each waker have one. Each
-//!    page has a reference to the first, where the hub lies.
+//!    page and each bell has a reference to the first, where the hub lies.
+//! 9. An empty stack is left idle only where nothing has arrived since a poll of the set began that is
+//!    pending, and whoever pushes to an idle stack rings the bell. So what arrives is taken before the
+//!    owner waits, or wakes the task (invariant 6).
 
 mod page;
 mod ready;

@@ -24,8 +24,8 @@ struct Node<T> {
     item: T,
 }
 
-// SAFETY: an item goes through it from one thread to another, and no thread has a reference to one
-// in it.
+// SAFETY: an item goes through it from one thread to another, and nobody has a reference to one that is on
+// it.
 unsafe impl<T: Send> Send for Stack<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Stack<T> {}
@@ -102,7 +102,7 @@ impl<T> Stack<T> {
         Arrivals::of(self.head.swap(state, Ordering::AcqRel))
     }
 
-    /// Makes a watched stack idle; `false` if there is something on it.
+    /// Makes a watched stack idle; `false` if there is something on it (invariant 9).
     #[inline]
     pub(crate) fn leave(&self) -> bool {
         // Ordering: Release pairs with the Acquire in `push`. Relaxed where it fails: what is there is
