@@ -57,9 +57,10 @@ impl<T> Stack<T> {
         let node = Box::into_raw(Box::new(Node { next: head, item }));
         loop {
             // Ordering: Release publishes the node to the Acquire with which it is taken, also from
-            // below others, as their exchanges continue its release sequence. Acquire pairs with the
-            // Release in `leave`: whoever finds the stack idle tells the owner after that.
-            match self.head.compare_exchange_weak(head, node, Ordering::AcqRel, Ordering::Acquire) {
+            // below others, as their exchanges continue its release sequence. That whoever finds the
+            // stack idle rings after the owner has looked at the ready word, is the doing of that word.
+            match self.head.compare_exchange_weak(head, node, Ordering::Release, Ordering::Acquire)
+            {
                 Ok(_) => return Ok(head == Self::IDLE),
                 Err(seen) if seen == Self::CLOSED => {
                     // SAFETY: made above by `Box::into_raw`, and nobody else has seen it.
@@ -97,25 +98,23 @@ impl<T> Stack<T> {
         if head == Self::WATCHED || head == state {
             return Arrivals { first: ptr::null_mut(), len: 0 };
         }
-        // Ordering: Acquire pairs with the Release in `push`; Release, where this makes the stack idle, with
-        // the Acquire there.
-        Arrivals::of(self.head.swap(state, Ordering::AcqRel))
+        // Ordering: Acquire pairs with the Release in `push`.
+        Arrivals::of(self.head.swap(state, Ordering::Acquire))
     }
 
     /// Makes a watched stack idle; `false` if there is something on it (invariant 9).
     #[inline]
     pub(crate) fn leave(&self) -> bool {
-        // Ordering: Release pairs with the Acquire in `push`. Relaxed where it fails: what is there is
-        // taken by `watch`.
-        let idle = (Self::WATCHED, Self::IDLE, Ordering::Release, Ordering::Relaxed);
-        self.head.compare_exchange(idle.0, idle.1, idle.2, idle.3).is_ok()
+        // Ordering: Relaxed. It hands over nothing, and what it finds is taken by `watch`.
+        let relaxed = Ordering::Relaxed;
+        self.head.compare_exchange(Self::WATCHED, Self::IDLE, relaxed, relaxed).is_ok()
     }
 
     /// Closes a watched stack; `false` if there is something on it.
     pub(crate) fn close_empty(&self) -> bool {
         // Ordering: Release pairs with the Acquire in `push` and `is_closed`.
-        let closed = (Self::WATCHED, Self::CLOSED, Ordering::Release, Ordering::Relaxed);
-        self.head.compare_exchange(closed.0, closed.1, closed.2, closed.3).is_ok()
+        let (release, relaxed) = (Ordering::Release, Ordering::Relaxed);
+        self.head.compare_exchange(Self::WATCHED, Self::CLOSED, release, relaxed).is_ok()
     }
 
     /// Closes the stack, and takes everything.
@@ -341,6 +340,39 @@ mod races {
                 assert_complete(&taken, fates);
             },
         );
+    }
+
+    #[test]
+    fn whoever_finds_the_stack_closed_sees_what_came_before() {
+        for is_empty in [false, true] {
+            model(3, move || {
+                let stack = Shared::new(Stack::new());
+                let before = Shared::new(Item::new(0));
+                let pushes = || {
+                    let (stack, before) = (stack.clone(), before.clone());
+                    // SAFETY: written before the stack was closed, and never again.
+                    let look = move || before.written.with(|written| unsafe { *written });
+                    (stack, look)
+                };
+                let ((one, before_one), (two, before_two)) = (pushes(), pushes());
+                let refused = thread::spawn(move || {
+                    let fate = push(&one, 1);
+                    assert!(fate != Fate::Refused || before_one() == 7);
+                });
+                let asks = thread::spawn(move || assert!(!two.is_closed() || before_two() == 7));
+                // SAFETY: nobody looks before the stack is closed.
+                before.written.with_mut(|written| unsafe { *written = 7 });
+                if is_empty {
+                    while !stack.close_empty() {
+                        stack.watch().for_each(|item| _ = item.number());
+                    }
+                } else {
+                    stack.close().for_each(|item| _ = item.number());
+                }
+                refused.join().unwrap();
+                asks.join().unwrap();
+            });
+        }
     }
 
     /// That the nodes are freed is for loom's eyes in the models above, and of Miri's for these.
