@@ -81,7 +81,7 @@ async fn gather(
             let start = Instant::now();
             let page = target.get().await;
             let page = page.inspect_err(|error| line.finish(&error.cause))?;
-            line.finish(format_args!("{}, {} bytes", page.status, page.body.len()));
+            line.finish(format_args!("{}, {} bytes", page.status(), page.body().len()));
             *slot = Some((page, start.elapsed()));
             Ok(())
         });
@@ -97,7 +97,7 @@ async fn fetch(args: Args) -> Result<(), Box<dyn Error>> {
     let targets = targets.collect::<Result<Vec<_>, _>>()?;
     let start = Instant::now();
     let pages = gather(&targets, args.limit).await?;
-    let bytes: usize = pages.iter().map(|(page, _)| page.body.len()).sum();
+    let bytes: usize = pages.iter().map(|(page, _)| page.body().len()).sum();
     println!("  total {bytes} bytes in {}", millis(start.elapsed()));
     Ok(())
 }
@@ -118,13 +118,13 @@ async fn all_well() -> Result<(), Box<dyn Error>> {
 
     println!("\n  The dashboard");
     for (target, (page, took)) in services.targets.iter().zip(&pages) {
-        let (time, text) = (millis(*took), String::from_utf8_lossy(&page.body));
+        let (time, text) = (millis(*took), String::from_utf8_lossy(page.body()));
         println!("  {:16} {time:>9}  {text}", target.name);
     }
     let one_by_one = pages.iter().map(|(_, took)| took).sum();
     let (time, sum) = (millis(total), millis(one_by_one));
     println!("  total            {time:>9}  (one by one {sum})");
-    let bodies = pages.iter().map(|(page, _)| &page.body);
+    let bodies = pages.iter().map(|(page, _)| page.body());
     check(bodies.eq(TEXTS), "a service answered wrongly")?;
     check(total < one_by_one, "the requests did not run at once")
 }

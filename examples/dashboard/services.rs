@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use hyper::StatusCode;
 use hyper::body::Bytes;
+use hyper::{Response, StatusCode};
 use smol::{Timer, future};
 
 use crate::http::client::Target;
-use crate::http::server::Server;
+use crate::http::server::{Server, reply};
 
 /// What a service does with a request.
 #[derive(Clone, Copy)]
@@ -83,12 +83,12 @@ impl Drop for Visit<'_> {
     }
 }
 
-async fn answer(plan: Plan, traffic: Arc<Traffic>) -> (StatusCode, Bytes) {
+async fn answer(plan: Plan, traffic: Arc<Traffic>) -> Response<Bytes> {
     let visit = traffic.enter();
     match plan {
         Plan::Answer(millis, text) => {
             sleep(millis).await;
-            (StatusCode::OK, Bytes::from_static(text.as_bytes()))
+            reply(StatusCode::OK, text)
         }
         Plan::Fail(millis) => {
             traffic.reach(3).await;
@@ -96,7 +96,7 @@ async fn answer(plan: Plan, traffic: Arc<Traffic>) -> (StatusCode, Bytes) {
             drop(visit);
             let others = traffic.in_flight.load(SeqCst);
             traffic.at_failure.store(others, SeqCst);
-            (StatusCode::INTERNAL_SERVER_ERROR, Bytes::new())
+            reply(StatusCode::INTERNAL_SERVER_ERROR, "")
         }
         Plan::Hang => future::pending().await,
     }

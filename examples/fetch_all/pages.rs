@@ -4,10 +4,10 @@ use std::time::Duration;
 use std::{future, io};
 
 use hyper::body::{Bytes, Incoming};
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use smol::Timer;
 
-use crate::http::server::Server;
+use crate::http::server::{Server, reply};
 
 const PAGES: u64 = 300;
 
@@ -19,7 +19,7 @@ pub(crate) async fn serve() -> io::Result<(Server, Vec<String>)> {
 }
 
 /// Next to the pages there is `/silent`, which never answers. Nothing else is found.
-async fn answer(request: Request<Incoming>) -> (StatusCode, Bytes) {
+async fn answer(request: Request<Incoming>) -> Response<Bytes> {
     let name = request.uri().path().trim_start_matches('/');
     if name == "silent" {
         return future::pending().await;
@@ -28,8 +28,8 @@ async fn answer(request: Request<Incoming>) -> (StatusCode, Bytes) {
         Ok(page) if page < PAGES => {
             Timer::after(Duration::from_millis(page * 37 % 100)).await;
             let size = 1000 + page * 7919 % 50_000;
-            (StatusCode::OK, vec![b'.'; size as usize].into())
+            reply(StatusCode::OK, vec![b'.'; size as usize])
         }
-        _ => (StatusCode::NOT_FOUND, Bytes::new()),
+        _ => reply(StatusCode::NOT_FOUND, ""),
     }
 }

@@ -39,9 +39,12 @@ type WriteRow<'a> = Box<dyn FnMut(&Row<'a>) -> io::Result<()>>;
 impl<'a> Row<'a> {
     pub(crate) fn new(url: &'a str, took: Duration, outcome: &Result<Page, Error>) -> Self {
         let (status, bytes, error) = match outcome {
-            Ok(page) => (Some(page.status), page.body.len(), None),
+            Ok(page) => (Some(page.status()), page.body().len(), None),
             Err(Error { cause, .. }) => {
-                let status = if let Cause::Status(status) = cause { Some(*status) } else { None };
+                let status = match cause {
+                    Cause::Status(status) | Cause::Redirect(status, _) => Some(*status),
+                    Cause::Other(_) => None,
+                };
                 (status, 0, Some(cause.to_string()))
             }
         };

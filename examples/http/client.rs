@@ -5,7 +5,7 @@ use std::{error, fmt};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::{Request, StatusCode, Uri, header};
+use hyper::{Request, Response, StatusCode, Uri, header};
 use smol::future;
 use smol::net::TcpStream;
 use smol_hyper::rt::FuturesIo;
@@ -17,11 +17,8 @@ pub(crate) struct Target {
     address: String,
 }
 
-/// What a server answered.
-pub(crate) struct Page {
-    pub(crate) status: StatusCode,
-    pub(crate) body: Bytes,
-}
+/// What a server answered, with success.
+pub(crate) type Page = Response<Bytes>;
 
 /// Which target failed, and why.
 #[derive(Debug)]
@@ -35,6 +32,8 @@ pub(crate) struct Error {
 pub(crate) enum Cause {
     /// The server has answered, but not with success.
     Status(StatusCode),
+    /// The server has answered that the page is elsewhere.
+    Redirect(StatusCode, String),
     Other(Box<dyn error::Error + Send + Sync>),
 }
 
@@ -60,10 +59,14 @@ impl Target {
             let response = sender.send_request(self.request()?).await?;
             let status = response.status();
             if !status.is_success() {
-                return Err(Cause::Status(status));
+                let location = response.headers().get(header::LOCATION);
+                return Err(match location.map(|location| location.to_str()) {
+                    Some(Ok(url)) if status.is_redirection() => Cause::Redirect(status, url.into()),
+                    _ => Cause::Status(status),
+                });
             }
-            let body = response.into_body().collect().await?.to_bytes();
-            Ok(Page { status, body })
+            let (head, body) = response.into_parts();
+            Ok(Page::from_parts(head, body.collect().await?.to_bytes()))
         };
         // The answer learns of all that goes wrong on the connection, so it alone ends the race.
         let drive = async {
@@ -119,10 +122,10 @@ impl<E: Into<Box<dyn error::Error + Send + Sync>>> From<E> for Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Status(status) if status.is_redirection() => {
-                write!(f, "HTTP {status} (redirects are not followed)")
-            }
             Self::Status(status) => write!(f, "HTTP {status}"),
+            Self::Redirect(status, url) => {
+                write!(f, "HTTP {status} (redirects are not followed: {url})")
+            }
             Self::Other(cause) => match cause.source() {
                 Some(source) => write!(f, "{cause}: {source}"),
                 None => cause.fmt(f),

@@ -21,13 +21,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server on a free port, which answers each request with a status and a body.
+    /// Starts a server on a free port, which answers each request.
     ///
     /// The future that `answer` gives is dropped when the client goes away.
     pub(crate) async fn start<A, F>(answer: A) -> io::Result<Self>
     where
         A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
-        F: Future<Output = (StatusCode, Bytes)> + Send + 'static,
+        F: Future<Output = Response<Bytes>> + Send + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -35,24 +35,25 @@ impl Server {
     }
 }
 
+/// An answer with this status and body.
+pub(crate) fn reply(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response
+}
+
 async fn accept<A, F>(listener: TcpListener, answer: A)
 where
     A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
-    F: Future<Output = (StatusCode, Bytes)> + Send + 'static,
+    F: Future<Output = Response<Bytes>> + Send + 'static,
 {
     while let Ok((stream, _)) = listener.accept().await {
         let answer = answer.clone();
-        let service = service_fn(move |request| respond(answer(request)));
+        let service = service_fn(move |request| {
+            let answer = answer(request);
+            async { Ok::<_, Infallible>(answer.await.map(Full::new)) }
+        });
         let connection = http1::Builder::new().serve_connection(FuturesIo::new(stream), service);
         smol::spawn(connection).detach();
     }
-}
-
-async fn respond(
-    answer: impl Future<Output = (StatusCode, Bytes)>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (status, body) = answer.await;
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    Ok(response)
 }
