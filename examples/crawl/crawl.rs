@@ -1,0 +1,137 @@
+//! The crawl: each page is a child, which adds the pages that it links to.
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+use errgroup::{BoxFuture, Handle, scope};
+use smol::{Timer, future};
+use url::Url;
+
+use crate::http::client::{Cause, Page, Target};
+use crate::links;
+use crate::report::{Broken, Link, Report};
+
+/// How to crawl.
+#[derive(Args, Clone)]
+pub(crate) struct Options {
+    /// At most so many requests at a time
+    #[arg(long, value_name = "N", default_value = "32")]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub(crate) limit: usize,
+    /// At most so many requests in all; links beyond are left out, which the summary says
+    #[arg(long, value_name = "N", default_value = "10000")]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub(crate) max_pages: usize,
+    /// How long a page may take
+    #[arg(long, value_name = "SECONDS", default_value = "30")]
+    #[arg(value_parser = RangedU64ValueParser::<u32>::new().range(1..))]
+    pub(crate) timeout: u32,
+    /// End with the first broken link, and drop the requests in flight
+    #[arg(long)]
+    pub(crate) fail_fast: bool,
+}
+
+/// A crawl of one site: what its children share.
+pub(crate) struct Crawl {
+    start: Url,
+    options: Options,
+    report: Mutex<Report>,
+}
+
+/// The visit of one page. Its error ends the crawl.
+type Child<'a> = BoxFuture<'a, Result<(), Broken>>;
+
+impl Crawl {
+    pub(crate) fn new(start: Url, options: Options) -> Self {
+        let report = Mutex::new(Report::new(options.max_pages));
+        Self { start: links::without_fragment(start), options, report }
+    }
+
+    /// Visits all that can be reached from the start page.
+    ///
+    /// The visit of that page is the body of the scope, and those of the others are its children: they
+    /// borrow the crawl, and run `limit` at a time. The scope ends when none is left. When one fails, it
+    /// drops the others, and with them their connections, before it hands out the error.
+    pub(crate) async fn run(&self) -> Result<(), Broken> {
+        let start = Link { url: self.start.clone(), page: None };
+        self.report().note(&start.url);
+        scope(|group| self.visit(start, group)).with_limit(self.options.limit).await
+    }
+
+    pub(crate) fn into_report(self) -> Report {
+        let mut report = self.report.into_inner().expect("no visit has panicked");
+        report.finish();
+        report
+    }
+
+    /// Fetches a page, and adds the visits of those that it links to.
+    async fn visit<'a>(&'a self, link: Link, group: Handle<Child<'a>>) -> Result<(), Broken> {
+        self.report().begin();
+        let outcome = self.fetch(&link.url).await;
+        self.report().end();
+
+        let cause = match outcome {
+            Ok(page) => {
+                self.report().visited(&link.url, &page);
+                for url in links::of(&page, &link.url) {
+                    self.add(Link { url, page: Some(link.url.clone()) }, &group);
+                }
+                return Ok(());
+            }
+            Err(cause) => cause,
+        };
+        if let Cause::Redirect(_, target) = &cause {
+            match links::resolve(&link.url, target) {
+                Some(url) if self.is_on_site(&url) => {
+                    self.report().redirects += 1;
+                    self.add(Link { url, page: link.page }, &group);
+                    return Ok(());
+                }
+                Some(_) if link.page.is_some() => {
+                    self.report().redirects += 1;
+                    return Ok(());
+                }
+                // The start page is elsewhere, or the target is no URL.
+                _ => {}
+            }
+        }
+        let broken = Broken { link, cause };
+        if self.options.fail_fast || broken.link.page.is_none() {
+            return Err(broken);
+        }
+        self.report().broken(broken);
+        Ok(())
+    }
+
+    /// Adds the visit of a page which has none yet, if it is on the site.
+    ///
+    /// The compiler wants this step of the recursion in a plain function: in `visit` itself, `go` would ask
+    /// whether a visit is `Send` before that is known.
+    fn add<'a>(&'a self, link: Link, group: &Handle<Child<'a>>) {
+        if self.is_on_site(&link.url) && self.report().note(&link.url) {
+            // Who adds it is a child, and so the group is there.
+            group.go(self.visit(link, group.clone())).ok();
+        }
+    }
+
+    async fn fetch(&self, url: &Url) -> Result<Page, Cause> {
+        let target = Target::new(url.as_str(), url.as_str()).map_err(|error| error.cause)?;
+        let answer = async { target.get().await.map_err(|error| error.cause) };
+        let seconds = self.options.timeout;
+        let late = async {
+            Timer::after(Duration::from_secs(seconds.into())).await;
+            Err(format!("no answer within {seconds} s").into())
+        };
+        future::or(answer, late).await
+    }
+
+    fn is_on_site(&self, url: &Url) -> bool {
+        url.origin() == self.start.origin()
+    }
+
+    fn report(&self) -> MutexGuard<'_, Report> {
+        self.report.lock().expect("no visit has panicked")
+    }
+}
