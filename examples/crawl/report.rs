@@ -108,7 +108,7 @@ impl Report {
 
     fn show(&self) {
         let (in_flight, broken) = (self.in_flight, self.broken.len());
-        self.bar.set_message(format!("{in_flight} in flight, {broken} broken links"));
+        self.bar.set_message(format!("{in_flight} in flight, {broken} broken"));
     }
 }
 
@@ -120,7 +120,7 @@ impl fmt::Display for Report {
         let seconds = self.took.as_secs_f64();
         write!(
             f,
-            "{pages} pages visited{left_out}, {redirects} redirects, {broken} broken links, \
+            "{pages} pages visited{left_out}, {redirects} redirected, {broken} broken, \
              {in_flight} dropped in flight; {bytes} bytes in {seconds:.2} s, \
              at most {most_in_flight} in flight"
         )
