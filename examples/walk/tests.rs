@@ -140,7 +140,7 @@ fn a_directory_that_cannot_be_read_is_reported_and_the_walk_goes_on() {
         panic!("{:?}", walk.unreadable);
     };
     assert!(path.starts_with(&upper));
-    assert_eq!(error.kind(), io::ErrorKind::InvalidFilename);
+    assert!(error.to_string().starts_with("File name too long"), "{error}");
     assert_eq!(walk.files, 11);
 }
 
