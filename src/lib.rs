@@ -116,21 +116,29 @@
 //! type Child<'a> = BoxFuture<'a, Result<(), std::io::Error>>;
 //!
 //! # async fn links(page: u32) -> Result<[u32; 2], std::io::Error> { Ok([page / 2, page / 3]) }
-//! fn visit<'a>(page: u32, seen: &'a Mutex<HashSet<u32>>, group: Handle<Child<'a>>) -> Child<'a> {
-//!     Box::pin(async move {
-//!         for link in links(page).await? {
-//!             if seen.lock().unwrap().insert(link) {
-//!                 group.push(visit(link, seen, group.clone())).ok();
-//!             }
-//!         }
-//!         Ok(())
-//!     })
+//! async fn visit<'a>(
+//!     page: u32,
+//!     seen: &'a Mutex<HashSet<u32>>,
+//!     group: Handle<Child<'a>>,
+//! ) -> Result<(), std::io::Error> {
+//!     for link in links(page).await? {
+//!         add(link, seen, &group);
+//!     }
+//!     Ok(())
+//! }
+//!
+//! fn add<'a>(page: u32, seen: &'a Mutex<HashSet<u32>>, group: &Handle<Child<'a>>) {
+//!     if seen.lock().unwrap().insert(page) {
+//!         group.go(visit(page, seen, group.clone())).ok();
+//!     }
 //! }
 //!
 //! # smol::block_on(async {
 //! let seen = Mutex::default();
-//! errgroup::scope(|group| visit(100, &seen, group)).with_limit(8).await?;
-//! assert_eq!(seen.lock().unwrap().len(), 14);
+//! let mut group = errgroup::Group::new().with_limit(8);
+//! add(100, &seen, &group.handle());
+//! group.await?;
+//! assert_eq!(seen.lock().unwrap().len(), 15);
 //! # Ok::<_, std::io::Error>(()) }).unwrap();
 //! ```
 //!

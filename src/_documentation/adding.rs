@@ -10,41 +10,71 @@
 //!
 //! # Recursion
 //!
-//! An `async fn` that adds itself. Two things are in its way, and a function that returns a [`BoxFuture`](crate::BoxFuture)
-//! takes both: its type would contain itself, and whether it is `Send` would depend on the answer.
+//! An `async fn` that adds itself, and a plain function for the step that does so:
 //!
 //! ```
 //! use errgroup::{BoxFuture, Handle};
+//! use futures::StreamExt;
 //! use std::{io, path::PathBuf, sync::atomic::{AtomicU64, Ordering::Relaxed}};
 //!
 //! type Child<'a> = BoxFuture<'a, io::Result<()>>;
 //!
-//! fn visit<'a>(dir: PathBuf, bytes: &'a AtomicU64, group: Handle<Child<'a>>) -> Child<'a> {
+//! async fn visit<'a>(
+//!     dir: PathBuf,
+//!     bytes: &'a AtomicU64,
+//!     group: Handle<Child<'a>>,
+//! ) -> io::Result<()> {
+//!     let mut entries = smol::fs::read_dir(dir).await?;
+//!     while let Some(entry) = entries.next().await.transpose()? {
+//!         if entry.file_type().await?.is_dir() {
+//!             add(entry.path(), bytes, &group);
+//!         } else {
+//!             bytes.fetch_add(entry.metadata().await?.len(), Relaxed);
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//!
+//! fn add<'a>(dir: PathBuf, bytes: &'a AtomicU64, group: &Handle<Child<'a>>) {
+//!     group.go(visit(dir, bytes, group.clone())).ok();
+//! }
+//!
+//! # smol::block_on(async {
+//! let bytes = AtomicU64::new(0);
+//! let mut group = errgroup::Group::new().with_limit(8);
+//! add("src".into(), &bytes, &group.handle());
+//! group.await?;
+//! assert!(bytes.into_inner() > 0);
+//! # Ok::<_, io::Error>(()) }).unwrap();
+//! ```
+//!
+//! Without that function the compiler says E0283: whether `visit` is `Send`, which `go` asks, would depend
+//! on the answer. The box that breaks the circle of types is that of `go`. What the children share, here a
+//! counter, is borrowed from outside of the group. `ok` throws nothing away: while a child is polled its
+//! group has not ended, and `go` is not refused.
+//!
+//! A function that returns the box does the same in one, and is added by `push`:
+//!
+//! ```
+//! use errgroup::{BoxFuture, Handle};
+//!
+//! type Child<'a> = BoxFuture<'a, Result<(), String>>;
+//!
+//! fn halve(n: u32, group: Handle<Child<'_>>) -> Child<'_> {
 //!     Box::pin(async move {
-//!         use futures::StreamExt;
-//!         let mut entries = smol::fs::read_dir(dir).await?;
-//!         while let Some(entry) = entries.next().await.transpose()? {
-//!             if entry.file_type().await?.is_dir() {
-//!                 group.push(visit(entry.path(), bytes, group.clone())).ok();
-//!             } else {
-//!                 bytes.fetch_add(entry.metadata().await?.len(), Relaxed);
-//!             }
+//!         if n > 1 {
+//!             group.push(halve(n / 2, group.clone())).ok();
 //!         }
 //!         Ok(())
 //!     })
 //! }
 //!
 //! # smol::block_on(async {
-//! let bytes = AtomicU64::new(0);
-//! errgroup::scope(|group| visit("src".into(), &bytes, group)).await?;
-//! assert!(bytes.into_inner() > 0);
-//! # Ok::<_, io::Error>(()) }).unwrap();
+//! assert_eq!(errgroup::scope(|group| halve(100, group)).await, Ok(()));
+//! # });
 //! ```
 //!
-//! It is added by `push`, as it is in its box already. The first call is the body of the scope, and a child
-//! as the others. What they share, here a counter, is borrowed from outside of the scope.
-//!
-//! Without `Send`, the `async fn` needs no box of its own: `go` has it.
+//! Without `Send`, the `async fn` adds itself:
 //!
 //! ```
 //! use errgroup::{Handle, LocalBoxFuture};
@@ -75,10 +105,13 @@
 //!
 //! # A limit
 //!
-//! [`Scope::with_limit`](crate::Scope::with_limit), or [`Group::with_limit`](crate::Group::with_limit) for a group:
-//! so many run, and what is added beyond is queued. Children never wait to add. Where the work must not pile up,
-//! the one that begins it waits for room, by [`Handle::ready`](crate::Handle::ready); a child that does so holds
-//! the place that it waits for.
+//! [`Group::with_limit`](crate::Group::with_limit), or [`Scope::with_limit`](crate::Scope::with_limit) for what
+//! the body of a scope adds: so many run, and what is added beyond is queued. The body is not counted. Where it
+//! is one of those that the limit is for, as the first of many visits is, add it as a child.
+//!
+//! Children never wait to add. What is queued is a whole future, and takes the memory of one that runs. Where
+//! that must not pile up, the one that begins the work waits for room, by
+//! [`Handle::ready`](crate::Handle::ready); a child that does so holds the place that it waits for.
 //!
 //! # A producer in another task
 //!
