@@ -467,7 +467,11 @@ mod races {
 
     use super::*;
     use crate::{
-        set::{schedule_box::ScheduleBox, waker},
+        set::{
+            schedule_box::ScheduleBox,
+            stack::Stack,
+            waker::{self, Bell},
+        },
         sync::{WakeCount, model},
     };
 
@@ -610,6 +614,46 @@ mod races {
             race(2, woken, (Some(0), 1), |owner, task| {
                 owner.schedule.arm(task);
                 owner.turns()
+            });
+        }
+    }
+
+    /// Two arrive, while the owner does as in a poll: it arms the task, or another one, and then looks at the
+    /// stack. Both are found there or wake the task in force (invariant 9), which is let go in the end.
+    #[test]
+    fn what_arrives_while_the_task_is_stored_is_found_or_wakes_it() {
+        for changes in [false, true] {
+            model(3, move || {
+                let mut owner = Owner::new();
+                let wakes = [WakeCount::new(), WakeCount::new()];
+                let [before, newest] = wakes.clone().map(Waker::from);
+                let stack = Shared::new(Stack::new());
+                if changes {
+                    assert!(!owner.schedule.arm(&before));
+                    assert!(stack.leave());
+                }
+                // SAFETY: the page is the owner's.
+                let bell = Shared::new(unsafe { Bell::of(owner.schedule.first.header) });
+                let arrivals = [(); 2].map(|()| {
+                    let (stack, bell) = (stack.clone(), bell.clone());
+                    thread::spawn(move || {
+                        if stack.push(()) == Ok(true) {
+                            bell.ring();
+                        }
+                    })
+                });
+                let mut found = stack.watch().len();
+                owner.schedule.begin_round();
+                assert!(!owner.schedule.arm(&newest));
+                while !stack.leave() {
+                    found += stack.watch().len();
+                }
+                arrivals.into_iter().for_each(|arrival| arrival.join().unwrap());
+                let late = stack.watch().len();
+                assert_eq!(found + late, 2);
+                assert!(late == 0 || wakes[1].count() > 0, "the task was not woken");
+                drop((owner, bell, before, newest));
+                assert!(wakes.iter().all(|wakes| Arc::strong_count(wakes) == 1), "a waker is kept");
             });
         }
     }
