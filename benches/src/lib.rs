@@ -25,11 +25,13 @@ mod bare;
 mod contestants;
 pub mod first_error;
 mod joins;
+mod tree;
 mod windows;
 mod workloads;
 
 pub use alloc::{Cost, CountingAllocator};
 pub use joins::JoinRow;
+pub use tree::TreeRow;
 pub use windows::WindowRow;
 pub use workloads::SetRow;
 
@@ -83,7 +85,7 @@ pub const COLLECTIONS: Part<SetRow> = Part {
         collection::<FuturesBuffered>(),
         collection::<FutureGroup>(),
         collection::<Unicycle>(),
-        Entry { name: "bare", peer: false, measure: bare::measure, cost: None },
+        Entry { name: "bare", peer: false, ends: |_| true, measure: bare::measure, cost: None },
     ],
     about_costs: "With n children waiting: allocations per child / bytes per child beyond the child \
                   itself (peak of the requested bytes, and the collection's own size). Then, among \
@@ -134,6 +136,27 @@ pub const WINDOWS: Part<WindowRow> = Part {
     costs: &["n = 10", "n = 1000"],
 };
 
+/// The trees, whose children add more from inside.
+pub const TREES: Part<TreeRow> = Part {
+    title: "Trees",
+    about: "TODO",
+    sizes: &[1_000, 100_000, 1_000_000],
+    entries: &[
+        Entry { peer: false, ..grove::<tree::Boxed>() },
+        Entry { peer: false, ..grove::<tree::LocalBoxed>() },
+        Entry { peer: false, ..grove::<tree::Unboxed>() },
+        grove::<tree::TokioJoinSet>(),
+        grove::<tree::TokioJoinSetThreads>(),
+        grove::<tree::TokioLocalSet>(),
+        grove::<tree::Smol>(),
+        grove::<tree::Moro>(),
+        grove::<tree::Unordered>(),
+        grove::<tree::UnorderedUnboxed>(),
+    ],
+    about_costs: "TODO",
+    costs: &["tree_binary, n = 1000", "tree_binary, n = 1000000", "tree_deep, n = 1000000"],
+};
+
 /// One column of a comparison.
 #[derive(Clone, Copy)]
 pub struct Entry<R> {
@@ -141,6 +164,8 @@ pub struct Entry<R> {
     pub name: &'static str,
     /// Whether errgroup is compared with it.
     pub peer: bool,
+    /// Whether a row ends, where it may not.
+    pub ends: fn(R) -> bool,
     /// Runs a row at a size for a number of iterations; the time of the measured part.
     pub measure: fn(R, usize, u64) -> Duration,
     /// Counts its allocations, if it has any.
@@ -149,17 +174,22 @@ pub struct Entry<R> {
 
 const fn collection<C: contestants::Contestant>() -> Entry<SetRow> {
     let cost = Some(alloc::cost::<C> as fn() -> Vec<Cost>);
-    Entry { name: C::NAME, peer: true, measure: workloads::measure::<C>, cost }
+    Entry { name: C::NAME, peer: true, ends: |_| true, measure: workloads::measure::<C>, cost }
 }
 
 const fn join<J: joins::Join>() -> Entry<JoinRow> {
     let cost = Some(joins::cost::<J> as fn() -> Vec<Cost>);
-    Entry { name: J::NAME, peer: true, measure: joins::measure::<J>, cost }
+    Entry { name: J::NAME, peer: true, ends: |_| true, measure: joins::measure::<J>, cost }
 }
 
 const fn window<W: windows::Window>() -> Entry<WindowRow> {
     let cost = Some(windows::cost::<W> as fn() -> Vec<Cost>);
-    Entry { name: W::NAME, peer: true, measure: windows::measure::<W>, cost }
+    Entry { name: W::NAME, peer: true, ends: |_| true, measure: windows::measure::<W>, cost }
+}
+
+const fn grove<G: tree::Grove>() -> Entry<TreeRow> {
+    let cost = Some(tree::cost::<G> as fn() -> Vec<Cost>);
+    Entry { name: G::NAME, peer: true, ends: tree::ends::<G>, measure: tree::measure::<G>, cost }
 }
 
 impl<R: Row> Entry<R> {

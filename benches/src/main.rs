@@ -13,7 +13,7 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser},
 };
 use errgroup_benches::{
-    COLLECTIONS, Calibration, CountingAllocator, Entry, Growth, JOINS, Part, Row, WINDOWS,
+    COLLECTIONS, Calibration, CountingAllocator, Entry, Growth, JOINS, Part, Row, TREES, WINDOWS,
     first_error::{self, Case},
 };
 
@@ -49,6 +49,7 @@ enum PartName {
     Collections,
     Joins,
     Windows,
+    Trees,
     FirstError,
 }
 
@@ -68,6 +69,9 @@ fn main() {
     }
     if options.wants(PartName::Windows) {
         print_part(&options, &WINDOWS);
+    }
+    if options.wants(PartName::Trees) {
+        print_part(&options, &TREES);
     }
     if options.wants(PartName::FirstError) && options.rows.is_empty() {
         print_first_error();
@@ -105,7 +109,7 @@ fn row_names() -> Vec<PossibleValue> {
     fn names<R: Row>(_: &Part<R>) -> impl Iterator<Item = PossibleValue> {
         R::value_variants().iter().filter_map(R::to_possible_value)
     }
-    names(&COLLECTIONS).chain(names(&JOINS)).chain(names(&WINDOWS)).collect()
+    names(&COLLECTIONS).chain(names(&JOINS)).chain(names(&WINDOWS)).chain(names(&TREES)).collect()
 }
 
 fn print_header(options: &Options) {

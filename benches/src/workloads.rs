@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     hint::black_box,
     marker::PhantomData,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -319,6 +319,13 @@ impl Executor {
         let all = self.run(set, |_| finished += 1);
         assert!(all, "a wake was lost");
         finished
+    }
+
+    /// Polls a new future until it is ready; `None` if it never is, as nobody wakes it.
+    pub(crate) fn finish_future<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        self.start();
+        self.poll_woken(|cx| future.as_mut().poll(cx))
     }
 
     /// Polls until the collection waits.
