@@ -186,11 +186,13 @@ fn print_times<R: Row>(options: &Options, part: &'static Part<R>, rows: &[R]) {
         println!("| n | {} |", names.join(" | "));
         println!("|--:{}|", "|--:".repeat(names.len()));
         let mut growth: Vec<Growth> = names.iter().map(|_| Growth::default()).collect();
+        let never_ends = part.entries.iter().any(|entry| !(entry.ends)(row));
         let mut left_out = false;
         for n in options.sizes(part.sizes) {
             let cell = measure_cell(options, part, row, n, &mut growth, &mut spreads);
             let columns = cell.times.iter().enumerate().map(|(entry, &time)| {
                 match (time, cell.ratio(entry)) {
+                    (None, _) if !(part.entries[entry].ends)(row) => "never ends†".into(),
                     (None, _) => "quadratic*".into(),
                     (Some(time), Some(ratio)) if entry > 0 => {
                         format!("{} ({ratio:.2}x)", nanoseconds(time))
@@ -199,8 +201,12 @@ fn print_times<R: Row>(options: &Options, part: &'static Part<R>, rows: &[R]) {
                 }
             });
             println!("| {n} | {} |", columns.collect::<Vec<_>>().join(" | "));
-            left_out |= cell.times.contains(&None);
+            let mut columns = part.entries.iter().zip(&cell.times);
+            left_out |= columns.any(|(entry, time)| time.is_none() && (entry.ends)(row));
             cells.push(cell);
+        }
+        if never_ends {
+            println!("\n† Left out: it waits, though nothing is left that could wake it.");
         }
         if left_out {
             println!(
@@ -224,7 +230,7 @@ fn measure_cell<R: Row>(
 ) -> Cell<R> {
     let (entries, repeat) = (part.entries, options.repeat());
     let plan = |(entry, growth): (&Entry<R>, &Growth)| -> Option<Calibration> {
-        let possible = !growth.rules_out(n);
+        let possible = (entry.ends)(row) && !growth.rules_out(n);
         possible.then(|| entry.calibrate(row, n, options.sample()))
     };
     let plans: Vec<_> = entries.iter().zip(&*growth).map(plan).collect();

@@ -112,10 +112,12 @@ pub fn measure<G: Grove>(row: TreeRow, n: usize, iters: u64) -> Duration {
     })
 }
 
-/// Whether a small tree ends, for one that never does leaves the executor without a wake.
+/// Whether a small tree ends. One that never does leaves its executor without a wake.
 pub fn ends<G: Grove>(row: TreeRow) -> bool {
+    let outcome = G::new().run(Tree { row, n: 10 });
+    FIRST.take();
     RAN.store(0, Relaxed);
-    G::new().run(Tree { row, n: 10 }).is_some()
+    outcome.is_some()
 }
 
 /// Counts what a tree allocates: for each of [`COSTS`] the allocations per child, and the bytes per
