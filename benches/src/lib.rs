@@ -24,6 +24,7 @@ mod alloc;
 mod bare;
 mod contestants;
 pub mod first_error;
+mod go;
 mod joins;
 mod tree;
 mod windows;
@@ -35,7 +36,10 @@ pub use tree::TreeRow;
 pub use windows::WindowRow;
 pub use workloads::SetRow;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 use clap::ValueEnum;
 
@@ -136,26 +140,37 @@ pub const WINDOWS: Part<WindowRow> = Part {
     costs: &["n = 10", "n = 1000"],
 };
 
-/// The trees, whose children add more from inside.
-pub const TREES: Part<TreeRow> = Part {
+/// The trees, whose children add more from inside. Where there is no Go, they are without its columns.
+pub static TREES: LazyLock<Part<TreeRow>> = LazyLock::new(|| Part {
     title: "Trees",
-    about: "TODO",
+    about: TREES_ABOUT,
     sizes: &[1_000, 100_000, 1_000_000],
-    entries: &[
-        Entry { peer: false, ..grove::<tree::Boxed>() },
-        Entry { peer: false, ..grove::<tree::LocalBoxed>() },
-        Entry { peer: false, ..grove::<tree::Unboxed>() },
-        grove::<tree::TokioJoinSet>(),
-        grove::<tree::TokioJoinSetThreads>(),
-        grove::<tree::TokioLocalSet>(),
-        grove::<tree::Smol>(),
-        grove::<tree::Moro>(),
-        grove::<tree::Unordered>(),
-        grove::<tree::UnorderedUnboxed>(),
-    ],
-    about_costs: "TODO",
+    entries: match go::absence() {
+        None => TREE_ENTRIES,
+        Some(_) => &TREE_ENTRIES[..TREE_ENTRIES.len() - GO_ENTRIES],
+    },
+    about_costs: "Allocations per child / bytes per child at the peak: those requested, or, for Go, \
+                  those that its runtime took from the system for heap and stacks.",
     costs: &["tree_binary, n = 1000", "tree_binary, n = 1000000", "tree_deep, n = 1000000"],
-};
+});
+
+const TREES_ABOUT: &str = "TODO";
+
+const GO_ENTRIES: usize = 2;
+const TREE_ENTRIES: &[Entry<TreeRow>] = &[
+    Entry { peer: false, ..grove::<tree::Boxed>() },
+    Entry { peer: false, ..grove::<tree::LocalBoxed>() },
+    Entry { peer: false, ..grove::<tree::Unboxed>() },
+    grove::<tree::TokioJoinSet>(),
+    grove::<tree::TokioJoinSetThreads>(),
+    grove::<tree::TokioLocalSet>(),
+    grove::<tree::Smol>(),
+    grove::<tree::Moro>(),
+    grove::<tree::Unordered>(),
+    Entry { peer: false, ..grove::<tree::UnorderedUnboxed>() },
+    go_errgroup::<false>("Go errgroup, 1 processor"),
+    go_errgroup::<true>("Go errgroup, all processors"),
+];
 
 /// One column of a comparison.
 #[derive(Clone, Copy)]
@@ -190,6 +205,11 @@ const fn window<W: windows::Window>() -> Entry<WindowRow> {
 const fn grove<G: tree::Grove>() -> Entry<TreeRow> {
     let cost = Some(tree::cost::<G> as fn() -> Vec<Cost>);
     Entry { name: G::NAME, peer: true, ends: tree::ends::<G>, measure: tree::measure::<G>, cost }
+}
+
+const fn go_errgroup<const THREADS: bool>(name: &'static str) -> Entry<TreeRow> {
+    let cost = Some(go::cost::<THREADS> as fn() -> Vec<Cost>);
+    Entry { name, peer: true, ends: |_| true, measure: go::measure::<THREADS>, cost }
 }
 
 impl<R: Row> Entry<R> {
