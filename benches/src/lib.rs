@@ -23,14 +23,15 @@
 mod alloc;
 mod bare;
 mod contestants;
+mod elsewhere;
 pub mod first_error;
-mod go;
 mod joins;
 mod tree;
 mod windows;
 mod workloads;
 
 pub use alloc::{Cost, CountingAllocator};
+pub use elsewhere::{absence_of_go, answer};
 pub use joins::JoinRow;
 pub use tree::TreeRow;
 pub use windows::WindowRow;
@@ -145,7 +146,7 @@ pub static TREES: LazyLock<Part<TreeRow>> = LazyLock::new(|| Part {
     title: "Trees",
     about: TREES_ABOUT,
     sizes: &[1_000, 100_000, 1_000_000],
-    entries: match go::absence() {
+    entries: match elsewhere::absence_of_go() {
         None => TREE_ENTRIES,
         Some(_) => &TREE_ENTRIES[..TREE_ENTRIES.len() - GO_ENTRIES],
     },
@@ -162,7 +163,12 @@ const TREE_ENTRIES: &[Entry<TreeRow>] = &[
     Entry { peer: false, ..grove::<tree::LocalBoxed>() },
     Entry { peer: false, ..grove::<tree::Unboxed>() },
     grove::<tree::TokioJoinSet>(),
-    grove::<tree::TokioJoinSetThreads>(),
+    Entry {
+        ends: |_| true,
+        measure: elsewhere::measure_threads,
+        cost: None,
+        ..grove::<tree::TokioThreads>()
+    },
     grove::<tree::TokioLocalSet>(),
     grove::<tree::Smol>(),
     grove::<tree::Moro>(),
@@ -207,9 +213,9 @@ const fn grove<G: tree::Grove>() -> Entry<TreeRow> {
     Entry { name: G::NAME, peer: true, ends: tree::ends::<G>, measure: tree::measure::<G>, cost }
 }
 
-const fn go_errgroup<const THREADS: bool>(name: &'static str) -> Entry<TreeRow> {
-    let cost = Some(go::cost::<THREADS> as fn() -> Vec<Cost>);
-    Entry { name, peer: true, ends: |_| true, measure: go::measure::<THREADS>, cost }
+const fn go_errgroup<const ALL: bool>(name: &'static str) -> Entry<TreeRow> {
+    let cost = Some(elsewhere::cost_of_go::<ALL> as fn() -> Vec<Cost>);
+    Entry { name, peer: true, ends: |_| true, measure: elsewhere::measure_go::<ALL>, cost }
 }
 
 impl<R: Row> Entry<R> {

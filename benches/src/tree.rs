@@ -4,7 +4,6 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     hint::black_box,
-    num::NonZeroUsize,
     ops::Range,
     pin::Pin,
     rc::Rc,
@@ -13,7 +12,6 @@ use std::{
         Ordering::{AcqRel, Acquire, Relaxed},
     },
     task::{Context, Poll, Waker},
-    thread::available_parallelism,
     time::Duration,
 };
 
@@ -30,6 +28,7 @@ use tokio::{
 use crate::{
     Cost, Row,
     alloc::count,
+    elsewhere::processors,
     workloads::{Executor, Output, time},
 };
 
@@ -286,7 +285,7 @@ impl Add for UnboxedHandle {
 pub struct TokioJoinSet(Runtime);
 
 /// The same on a runtime with a thread for each processor.
-pub struct TokioJoinSetThreads(Runtime);
+pub struct TokioThreads(Runtime);
 
 #[derive(Clone)]
 struct Sender(UnboundedSender<Node<Sender>>);
@@ -303,12 +302,11 @@ impl Grove for TokioJoinSet {
     }
 }
 
-impl Grove for TokioJoinSetThreads {
+impl Grove for TokioThreads {
     const NAME: &'static str = "the same, all processors";
 
     fn new() -> Self {
-        let threads = available_parallelism().map_or(1, NonZeroUsize::get);
-        let runtime = runtime::Builder::new_multi_thread().worker_threads(threads).build();
+        let runtime = runtime::Builder::new_multi_thread().worker_threads(processors()).build();
         Self(runtime.expect("a runtime"))
     }
 
