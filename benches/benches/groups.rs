@@ -3,7 +3,7 @@
 use std::{hint::black_box, time::Duration};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use errgroup_benches::{COLLECTIONS, Growth, JOINS, Part, Row, WINDOWS};
+use errgroup_benches::{COLLECTIONS, Growth, JOINS, Part, Row, TREES, WINDOWS};
 
 /// How long a cell is probed, to leave out what grows too fast.
 const PROBE: Duration = Duration::from_micros(500);
@@ -12,16 +12,17 @@ fn rows(criterion: &mut Criterion) {
     part(criterion, &COLLECTIONS);
     part(criterion, &JOINS);
     part(criterion, &WINDOWS);
+    part(criterion, &TREES);
 }
 
-fn part<R: Row>(criterion: &mut Criterion, part: &Part<R>) {
+fn part<R: Row>(criterion: &mut Criterion, part: &'static Part<R>) {
     for &row in R::value_variants() {
         let mut group = criterion.benchmark_group(row.name());
         let mut growth: Vec<Growth> = part.entries.iter().map(|_| Growth::default()).collect();
         for &n in part.sizes {
             group.throughput(Throughput::Elements(row.items(n)));
             for (entry, growth) in part.entries.iter().zip(&mut growth) {
-                if growth.rules_out(n) {
+                if !(entry.ends)(row) || growth.rules_out(n) {
                     continue;
                 }
                 // The best of three, as one disturbed probe must not look like growth.

@@ -24,16 +24,21 @@ use crate::{
 /// Asks the table for one measurement on all processors: row, children, iterations.
 const REQUEST: &str = "ERRGROUP_BENCHES_TREE";
 
-/// The program in Go, or why there is none.
-static GO: LazyLock<Result<PathBuf, String>> = LazyLock::new(build_go);
+/// The program in Go.
+static GO: LazyLock<Result<Go, String>> = LazyLock::new(Go::build);
+
+struct Go {
+    program: PathBuf,
+    version: String,
+}
 
 pub(crate) fn processors() -> usize {
     available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-/// Why Go cannot be measured here, if so.
-pub fn absence_of_go() -> Option<&'static str> {
-    GO.as_ref().err().map(String::as_str)
+/// The version of Go, or why it is not measured here.
+pub fn go() -> Result<&'static str, &'static str> {
+    GO.as_ref().map(|go| &*go.version).map_err(String::as_str)
 }
 
 /// As [`tree::measure`], for Go's errgroup on one processor or on all. What one tree leaves to collect is
@@ -75,32 +80,38 @@ pub fn answer() -> bool {
 }
 
 fn run_go<const ALL: bool, T: FromStr<Err: Debug>>(row: TreeRow, n: usize, iters: u64) -> [T; 3] {
-    let mut go = Command::new(GO.as_ref().expect("it was built"));
+    let mut go = Command::new(&GO.as_ref().expect("it was built").program);
     go.args([row.name(), n.to_string(), iters.to_string()]);
     go.env("GOMAXPROCS", if ALL { processors() } else { 1 }.to_string());
     numbers(go)
 }
 
 /// Runs a program that prints numbers.
-fn numbers<T: FromStr<Err: Debug>, const N: usize>(mut program: Command) -> [T; N] {
-    let output = program.output().expect("the program starts");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program:?} failed: {errors}");
-    let printed = String::from_utf8_lossy(&output.stdout);
+fn numbers<T: FromStr<Err: Debug>, const N: usize>(program: Command) -> [T; N] {
+    let printed = output_of(program).expect("it runs to its end");
     let mut words = printed.split_whitespace();
     [(); N].map(|()| words.next().expect("a number").parse().expect("a number"))
 }
 
-/// Builds the program in Go with the sources of errgroup that Debian packages: no module is fetched.
-fn build_go() -> Result<PathBuf, String> {
-    let program = beside_this("errgroup-benches-go").map_err(|error| error.to_string())?;
-    let mut go = Command::new("go");
-    go.args(["build", "-o"]).arg(&program).arg("main.go");
-    go.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("go"));
-    go.envs([("GO111MODULE", "off"), ("GOPATH", "/usr/share/gocode"), ("GOFLAGS", "")]);
-    let output = go.output().map_err(|error| format!("`go` does not start: {error}"))?;
+impl Go {
+    /// Builds the program with the sources of errgroup that Debian packages: no module is fetched.
+    fn build() -> Result<Self, String> {
+        let program = beside_this("errgroup-benches-go").map_err(|error| error.to_string())?;
+        let mut build = Command::new("go");
+        build.args(["build", "-o"]).arg(&program).arg("main.go");
+        build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("go"));
+        build.envs([("GO111MODULE", "off"), ("GOPATH", "/usr/share/gocode"), ("GOFLAGS", "")]);
+        output_of(build)?;
+        let mut version = Command::new("go");
+        version.arg("version");
+        Ok(Self { program, version: output_of(version)?.trim().into() })
+    }
+}
+
+fn output_of(mut command: Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() {
-        Ok(program)
+        Ok(String::from_utf8_lossy(&output.stdout).into())
     } else {
         Err(String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; "))
     }

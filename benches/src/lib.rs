@@ -1,6 +1,6 @@
-//! What one child costs in a group, and what it costs in the peers, in three parts: collections,
-//! beside a bare loop that shows how little there is to do; joins; and windows. And how soon the
-//! first error shows in each.
+//! What one child costs in a group, and what it costs in the peers, in four parts: collections,
+//! beside a bare loop that shows how little there is to do; joins; windows; and trees, whose children
+//! add more from inside, with Go's errgroup. And how soon the first error shows in each.
 //!
 //! `cargo run --release -p errgroup-benches` prints the whole comparison as Markdown;
 //! `cargo bench -p errgroup-benches` runs the same workloads under criterion.
@@ -10,8 +10,9 @@
 //! - Every contestant is monomorphised, and holds the same child types. Collections start empty
 //!   without a capacity and are filled child by child; joins take an iterator that knows its length,
 //!   and windows a stream.
-//! - One executor drives all of them. It polls only after a wake, so a contestant which yields to
-//!   its executor midway pays for its own extra poll, and one which loses a wake fails the run.
+//! - One executor drives all of them, but for runtimes that have their own. It polls only after a
+//!   wake, so a contestant which yields to its executor midway pays for its own extra poll, and one
+//!   which loses a wake fails the run.
 //! - Children are small, so that the contestant is measured and not the children. Each passes a
 //!   value through `black_box` when polled, so that no poll is optimised out. It also makes polls
 //!   cheap, which favours those that poll all children at any wake; for the joins, `join_channel`
@@ -31,7 +32,7 @@ mod windows;
 mod workloads;
 
 pub use alloc::{Cost, CountingAllocator};
-pub use elsewhere::{absence_of_go, answer};
+pub use elsewhere::{answer, go};
 pub use joins::JoinRow;
 pub use tree::TreeRow;
 pub use windows::WindowRow;
@@ -146,16 +147,24 @@ pub static TREES: LazyLock<Part<TreeRow>> = LazyLock::new(|| Part {
     title: "Trees",
     about: TREES_ABOUT,
     sizes: &[1_000, 100_000, 1_000_000],
-    entries: match elsewhere::absence_of_go() {
-        None => TREE_ENTRIES,
-        Some(_) => &TREE_ENTRIES[..TREE_ENTRIES.len() - GO_ENTRIES],
+    entries: match elsewhere::go() {
+        Ok(_) => TREE_ENTRIES,
+        Err(_) => &TREE_ENTRIES[..TREE_ENTRIES.len() - GO_ENTRIES],
     },
     about_costs: "Allocations per child / bytes per child at the peak: those requested, or, for Go, \
                   those that its runtime took from the system for heap and stacks.",
     costs: &["tree_binary, n = 1000", "tree_binary, n = 1000000", "tree_deep, n = 1000000"],
 });
 
-const TREES_ABOUT: &str = "TODO";
+const TREES_ABOUT: &str = "\
+    Each child counts itself, adds its own from inside, and is done. errgroup's `go` boxes the \
+    child; `push` takes children of one type. Beside it, in turn: a loop that spawns in a `JoinSet` \
+    what children send it, on tokio's `current_thread` runtime, and on its `multi_thread` runtime; \
+    a `LocalSet`, whose tasks spawn: it ends with the last of them, and knows no errors; moro's \
+    scope; smol's executor, which knows no end, so that its detached tasks count those left; \
+    `FuturesUnordered` that is fed from a queue whenever it has nothing to give, which is enough \
+    only where all adding is from inside, with boxes and, to compare with `push`, without; and \
+    Go's errgroup. What uses all processors is a process of its own, as is Go's.";
 
 const GO_ENTRIES: usize = 2;
 const TREE_ENTRIES: &[Entry<TreeRow>] = &[
@@ -170,8 +179,8 @@ const TREE_ENTRIES: &[Entry<TreeRow>] = &[
         ..grove::<tree::TokioThreads>()
     },
     grove::<tree::TokioLocalSet>(),
-    grove::<tree::Smol>(),
     grove::<tree::Moro>(),
+    grove::<tree::Smol>(),
     grove::<tree::Unordered>(),
     Entry { peer: false, ..grove::<tree::UnorderedUnboxed>() },
     go_errgroup::<false>("Go errgroup, 1 processor"),
@@ -185,7 +194,7 @@ pub struct Entry<R> {
     pub name: &'static str,
     /// Whether errgroup is compared with it.
     pub peer: bool,
-    /// Whether a row ends, where it may not.
+    /// Whether a row ends at all.
     pub ends: fn(R) -> bool,
     /// Runs a row at a size for a number of iterations; the time of the measured part.
     pub measure: fn(R, usize, u64) -> Duration,

@@ -13,8 +13,10 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser},
 };
 use errgroup_benches::{
-    COLLECTIONS, Calibration, CountingAllocator, Entry, Growth, JOINS, Part, Row, TREES, WINDOWS,
+    COLLECTIONS, Calibration, CountingAllocator, Entry, Growth, JOINS, JoinRow, Part, Row, SetRow,
+    TREES, TreeRow, WINDOWS, WindowRow, answer,
     first_error::{self, Case},
+    go,
 };
 
 #[global_allocator]
@@ -58,7 +60,7 @@ const SAMPLE: Duration = Duration::from_millis(12);
 const QUICK_SAMPLE: Duration = Duration::from_micros(500);
 
 fn main() {
-    if errgroup_benches::answer() {
+    if answer() {
         return;
     }
     let options = Options::parse();
@@ -73,8 +75,12 @@ fn main() {
     if options.wants(PartName::Windows) {
         print_part(&options, &WINDOWS);
     }
-    if options.wants(PartName::Trees) {
+    if options.wants(PartName::Trees) && !options.rows::<TreeRow>().is_empty() {
         print_part(&options, &TREES);
+        match go() {
+            Ok(version) => println!("\nGo's errgroup was built with {version}."),
+            Err(why) => println!("\nskipped: Go's errgroup, {why}"),
+        }
     }
     if options.wants(PartName::FirstError) && options.rows.is_empty() {
         print_first_error();
@@ -85,6 +91,11 @@ fn main() {
 impl Options {
     fn wants(&self, part: PartName) -> bool {
         self.parts.is_empty() || self.parts.contains(&part)
+    }
+
+    fn rows<R: Row>(&self) -> Vec<R> {
+        let wanted = |row: &R| self.rows.is_empty() || self.rows.contains(&row.name());
+        R::value_variants().iter().copied().filter(wanted).collect()
     }
 
     fn sizes(&self, part: &[usize]) -> Vec<usize> {
@@ -109,15 +120,28 @@ impl Options {
 }
 
 fn row_names() -> Vec<PossibleValue> {
-    fn names<R: Row>(_: &Part<R>) -> impl Iterator<Item = PossibleValue> {
+    fn names<R: Row>() -> impl Iterator<Item = PossibleValue> {
         R::value_variants().iter().filter_map(R::to_possible_value)
     }
-    names(&COLLECTIONS).chain(names(&JOINS)).chain(names(&WINDOWS)).chain(names(&TREES)).collect()
+    names::<SetRow>()
+        .chain(names::<JoinRow>())
+        .chain(names::<WindowRow>())
+        .chain(names::<TreeRow>())
+        .collect()
 }
 
 fn print_header(options: &Options) {
     let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-    let peers = ["errgroup", "futures-util", "futures-buffered", "futures-concurrency", "unicycle"];
+    let peers = [
+        "errgroup",
+        "futures-util",
+        "futures-buffered",
+        "futures-concurrency",
+        "unicycle",
+        "tokio",
+        "moro",
+        "async-executor",
+    ];
     let versions = peers.map(|name| format!("{name} {}", locked_version(name)));
     println!("# errgroup and its peers\n");
     if cfg!(debug_assertions) {
@@ -165,11 +189,7 @@ impl<R: Row> Cell<R> {
 }
 
 fn print_part<R: Row>(options: &Options, part: &'static Part<R>) {
-    let rows: Vec<R> = R::value_variants()
-        .iter()
-        .copied()
-        .filter(|row| options.rows.is_empty() || options.rows.contains(&row.name()))
-        .collect();
+    let rows = options.rows();
     if rows.is_empty() {
         return;
     }

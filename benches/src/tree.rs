@@ -33,8 +33,11 @@ use crate::{
 };
 
 /// The trees whose memory is counted.
-pub const COSTS: [(TreeRow, usize); 3] =
-    [(TreeRow::TreeBinary, 1_000), (TreeRow::TreeBinary, 1_000_000), (TreeRow::TreeDeep, 1_000_000)];
+pub const COSTS: [(TreeRow, usize); 3] = [
+    (TreeRow::TreeBinary, 1_000),
+    (TreeRow::TreeBinary, 1_000_000),
+    (TreeRow::TreeDeep, 1_000_000),
+];
 
 /// A shape of tree, and what each child does before it adds its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -303,7 +306,7 @@ impl Grove for TokioJoinSet {
 }
 
 impl Grove for TokioThreads {
-    const NAME: &'static str = "the same, all processors";
+    const NAME: &'static str = "tokio, all processors";
 
     fn new() -> Self {
         let runtime = runtime::Builder::new_multi_thread().worker_threads(processors()).build();
@@ -374,8 +377,8 @@ impl Add for SpawnLocal {
     }
 }
 
-/// `async_executor::LocalExecutor`, which is smol's, with detached tasks. It knows no end: the tasks
-/// count those that are left, and note the first error.
+/// `async_executor::LocalExecutor`, which is smol's, with detached tasks, as it is the cheapest. It knows
+/// no end: the tasks count those that are left, and note the first error.
 pub struct Smol(Executor);
 
 #[derive(Clone)]
@@ -503,7 +506,7 @@ impl Grove for Unordered {
 }
 
 impl Grove for UnorderedUnboxed {
-    const NAME: &'static str = "the same, unboxed";
+    const NAME: &'static str = "`FuturesUnordered` + queue, unboxed";
 
     fn new() -> Self {
         Self(Executor::new())
