@@ -109,7 +109,8 @@ impl Go {
 }
 
 fn output_of(mut command: Command) -> Result<String, String> {
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    let output = command.output();
+    let output = output.map_err(|error| format!("{:?}: {error}", command.get_program()))?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into())
     } else {
