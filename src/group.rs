@@ -190,6 +190,10 @@ pub struct Key {
 /// ```
 pub struct Full<F>(F);
 
+/// Children that arrive while the group is polled are taken in as soon as they are so many, not at the end
+/// of the round: while they are in the cache.
+const ENOUGH: usize = 64;
+
 /// Ends the group when a poll unwinds: a child's, or what the task's waker does.
 struct Unwinding<'a, F>(&'a mut Group<F>);
 
@@ -638,7 +642,7 @@ impl<F: Future> Group<F> {
         self.guarded(|group| {
             let mut budget = Budget::new(group.running());
             loop {
-                match ready!(group.poll_set(cx, &mut budget, |_, left| left, &mut done)) {
+                match ready!(group.poll_set(cx, &mut budget, |_| 0, &mut done)) {
                     ControlFlow::Break(None) => {}
                     ControlFlow::Break(Some(outcome)) => {
                         break Poll::Ready(ControlFlow::Break(outcome));
@@ -665,13 +669,13 @@ impl<F: Future> Group<F> {
     }
 
     /// Polls what is ready in the set, as the limit allows; breaks with `None` where a queued child may
-    /// start.
+    /// start, or enough children have `arrived`.
     #[inline]
     pub(crate) fn poll_set<B>(
         &mut self,
         cx: &mut Context<'_>,
         budget: &mut Budget,
-        count: impl Fn(&Option<Open<F>>, usize) -> usize,
+        arrived: impl Fn(&Option<Open<F>>) -> usize,
         done: &mut impl FnMut(usize, F::Output, usize) -> ControlFlow<B>,
     ) -> Poll<ControlFlow<Option<B>>> {
         self.start_queued();
@@ -679,10 +683,13 @@ impl<F: Future> Group<F> {
         let (finished, queued) = (&mut self.finished, !self.queue.is_empty());
         self.set.poll_each(cx, budget, |index, output, left| {
             *finished = finished.wrapping_add(1);
+            let arrived = arrived(&self.inbox);
             // Whoever looks at an index has had the children renumbered: on 32-bit targets it fits.
-            match done(index as usize, output, count(&self.inbox, left)) {
+            match done(index as usize, output, left + arrived) {
                 ControlFlow::Break(outcome) => ControlFlow::Break(Some(outcome)),
-                ControlFlow::Continue(()) if queued => ControlFlow::Break(None),
+                ControlFlow::Continue(()) if queued || arrived >= ENOUGH => {
+                    ControlFlow::Break(None)
+                }
                 ControlFlow::Continue(()) => ControlFlow::Continue(()),
             }
         })

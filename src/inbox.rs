@@ -272,27 +272,21 @@ impl<F: Future> Owner<F> {
         ends: bool,
         done: &mut dyn Done<F>,
     ) -> Poll<()> {
-        let left = |inbox: &Option<Open<F>>, left| match inbox {
-            Some(inbox) => left + inbox.waiting(),
-            None => left,
-        };
+        let arrived = |inbox: &Option<Open<F>>| inbox.as_ref().map_or(0, |inbox| inbox.waiting());
         group.guarded(|group| {
             let mut budget = None;
             loop {
                 let inbox = group.inbox.as_ref().expect(NO_INBOX);
                 Self::take_in(group, inbox.watch());
                 let budget = budget.get_or_insert_with(|| Budget::new(group.running()));
-                let is_over = loop {
-                    let mut done = |index, output, left| done.done(index, output, left);
-                    let flow = group.poll_set(cx, budget, left, &mut done);
-                    Self::report(group, 0);
-                    match flow {
-                        Poll::Ready(ControlFlow::Break(Some(()))) => return Poll::Ready(()),
-                        // A queued child may start.
-                        Poll::Ready(ControlFlow::Break(None)) => {}
-                        Poll::Ready(ControlFlow::Continue(())) => break true,
-                        Poll::Pending => break false,
-                    }
+                let mut done = |index, output, left| done.done(index, output, left);
+                let flow = group.poll_set(cx, budget, arrived, &mut done);
+                Self::report(group, 0);
+                let is_over = match flow {
+                    Poll::Ready(ControlFlow::Break(Some(()))) => return Poll::Ready(()),
+                    Poll::Ready(ControlFlow::Break(None)) => continue,
+                    Poll::Ready(ControlFlow::Continue(())) => true,
+                    Poll::Pending => false,
                 };
                 // The one step in which the group ends, or waits, if no child has come (invariant 9 of the set).
                 let inbox = group.inbox.as_ref().expect(NO_INBOX);
