@@ -11,23 +11,30 @@ use std::task::{Context, Poll};
 
 use errgroup::Group;
 
+use super::handle::Handle;
 use super::model::{Ended, Model, Outcome};
-use super::{Plan, Touch, Whom};
+use super::{Add, Plan, Script, Touch, Whom};
 
 pub(crate) struct Child {
     pub(crate) id: usize,
     model: Rc<RefCell<Model>>,
     /// The group that this child is, and its number in the model.
     inner: Option<Box<(RefCell<Group<Child>>, usize)>>,
+    /// What it adds others by, perhaps to its own group.
+    handle: Option<Handle>,
     _pinned: PhantomPinned,
 }
 
 /// What a child panics with: its own number.
 pub(crate) struct Planned(pub(crate) usize);
 
+/// The end of a child's drop, also where that unwinds: then the group goes that the child is.
+struct Going<'a>(&'a Child);
+
 impl Child {
-    pub(crate) fn new(id: usize, model: &Rc<RefCell<Model>>) -> Child {
-        Child { id, model: model.clone(), inner: None, _pinned: PhantomPinned }
+    pub(crate) fn new(id: usize, handle: Option<Handle>, model: &Rc<RefCell<Model>>) -> Child {
+        model.borrow_mut().make_child();
+        Child { id, model: model.clone(), inner: None, handle, _pinned: PhantomPinned }
     }
 
     /// Makes a group of the child.
@@ -75,6 +82,24 @@ impl Child {
         poll.unwrap_or_else(|payload| resume_unwind(payload))
     }
 
+    fn look_at_handle(&self) {
+        if let Some(handle) = &self.handle {
+            self.model.borrow_mut().look_at(handle);
+        }
+    }
+
+    /// Adds the next of its line, by its own handle or by one that the program keeps.
+    fn add(&self, add: Add, script: Script) {
+        let mut model = self.model.borrow_mut();
+        let handle = self.handle.clone().or_else(|| model.pick_handle(add.by));
+        let next = handle.as_ref().and_then(|handle| model.next_of(self.id, script, handle.inbox));
+        drop(model);
+        if let (Some(handle), Some(next)) = (handle, next) {
+            let child = Child::new(next, Some(handle.clone()), &self.model);
+            handle.add(child, add.tries, &self.model);
+        }
+    }
+
     fn raise(&self) {
         // Not `panic!`, which would call the panic hook. That of a fuzzer ends the process.
         if self.model.borrow_mut().raise(self.id) {
@@ -89,10 +114,14 @@ impl Future for Child {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         let script =
             self.model.borrow_mut().begin_child(self.id, ptr::from_ref(&*self).addr(), cx.waker());
+        self.look_at_handle();
         match script.map(|script| script.touch) {
             Some(Touch::WakeInPoll(whom)) => self.model.borrow_mut().wake_living(whom),
             Some(Touch::DropInPoll(whom)) => {
                 self.model.borrow_mut().drop_waker(Whom::Living(whom));
+            }
+            Some(Touch::AddInPoll(add)) => {
+                script.into_iter().for_each(|script| self.add(add, script));
             }
             _ => {}
         }
@@ -113,11 +142,21 @@ impl Future for Child {
 impl Drop for Child {
     fn drop(&mut self) {
         let script = self.model.borrow_mut().drop_child(self.id, ptr::from_ref(self).addr());
-        if let Touch::WakeInDrop(whom) = script.touch {
-            self.model.borrow_mut().wake_living(whom);
+        let _going = Going(self);
+        self.look_at_handle();
+        match script.touch {
+            Touch::WakeInDrop(whom) => self.model.borrow_mut().wake_living(whom),
+            Touch::AddInDrop(add) => self.add(add, script),
+            _ => {}
         }
         if script.explosive {
             self.raise();
         }
+    }
+}
+
+impl Drop for Going<'_> {
+    fn drop(&mut self) {
+        self.0.model.borrow_mut().close_inner(self.0.id);
     }
 }

@@ -4,11 +4,13 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt::{Debug, Display};
 use std::mem;
+use std::ops::Range;
 use std::task::Waker;
 use std::thread;
 
+use super::handle::{Handle, Refusal};
 use super::naive::AnyGroup;
-use super::{How, Plan, Script, Touch, Whom};
+use super::{Add, How, Plan, Script, Touch, Whom};
 
 /// What a child ends with: its own number as the error.
 pub(crate) type Outcome = Result<(), usize>;
@@ -21,6 +23,15 @@ pub(crate) type Outcome = Result<(), usize>;
 pub(crate) struct Model {
     children: Vec<Child>,
     groups: Vec<Group>,
+    inboxes: Vec<Inbox>,
+    /// The handles that the program keeps.
+    handles: VecDeque<Handle>,
+    max_children: usize,
+    /// The children that were made, and the drops of children.
+    made: usize,
+    drops: usize,
+    /// The children that have come to a group.
+    arrivals: usize,
     living: BTreeSet<usize>,
     /// The dead whose wakers live on.
     stale: Vec<usize>,
@@ -54,6 +65,11 @@ struct Child {
     inner: Option<usize>,
     state: State,
     script: Script,
+    /// The children that it may add, of which each adds the next one: so that their numbers do not
+    /// depend on who is polled first.
+    line: Range<usize>,
+    /// Its place in the order in which children came to their groups.
+    arrival: usize,
     /// Since when it waits for a poll.
     due: Option<Time>,
     /// Its last poll, and the one before.
@@ -65,6 +81,8 @@ struct Child {
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum State {
     Outside,
+    /// It has come by a handle, and the group has not taken it in.
+    Arrived,
     Queued,
     Running,
     Done,
@@ -78,9 +96,18 @@ struct Group {
     is_real: bool,
     limit: usize,
     living: BTreeSet<usize>,
+    /// Who has come by handles, but who its last poll `may_have_taken_in`.
+    arrived: VecDeque<usize>,
+    may_have_taken_in: bool,
     running: usize,
     finished: usize,
     queue: VecDeque<usize>,
+    /// What its handles lead to, until it ends.
+    inbox: Option<usize>,
+    /// Children that are gone, but that `try_push` by a handle may still count.
+    counted: usize,
+    /// Whether what arrives finds that the group has looked since the last poll, and does not wake it.
+    is_watched: bool,
     /// Who waits for a poll, since when; out of date where the child says otherwise.
     due: VecDeque<(Time, usize)>,
     /// The polls that wakes may still lead to, for each slot: one that a round has taken up, and one
@@ -105,6 +132,12 @@ struct Group {
     is_ended: bool,
 }
 
+#[derive(Clone, Copy)]
+struct Inbox {
+    group: usize,
+    is_open: bool,
+}
+
 /// A group that is being polled.
 struct Polling {
     /// Whether it is the group's own poll, not that of its `next()`.
@@ -114,6 +147,8 @@ struct Polling {
     /// The polls of children that there may be, and that there were.
     most: usize,
     polls: usize,
+    /// The children that came meanwhile: to take them in may be as much work as so many polls.
+    arrived: usize,
     /// The patience that it may have lost by children that stay pending, and that it must have lost.
     lost: usize,
     surely_lost: usize,
@@ -121,7 +156,7 @@ struct Polling {
     outcome: Option<Outcome>,
     /// The child whose poll is under way.
     now: Option<usize>,
-    /// The last child that was polled for the first time.
+    /// When the last child had come that was polled for the first time.
     last_fresh: Option<usize>,
 }
 
@@ -132,6 +167,11 @@ const PATIENCE: usize = 256;
 const SELF_WAKE: usize = 8;
 
 impl Model {
+    /// For so many children at most.
+    pub(crate) fn new(max_children: usize) -> Model {
+        Model { max_children, ..Model::default() }
+    }
+
     pub(crate) fn expect(&mut self, holds: bool, fault: impl Display) {
         if !holds && self.fault.is_none() {
             self.fault = Some(fault.to_string());
@@ -162,9 +202,14 @@ impl Model {
             is_real,
             limit: usize::MAX,
             living: BTreeSet::new(),
+            arrived: VecDeque::new(),
+            may_have_taken_in: false,
             running: 0,
             finished: 0,
             queue: VecDeque::new(),
+            inbox: None,
+            counted: 0,
+            is_watched: false,
             due: VecDeque::new(),
             marks: HashMap::new(),
             is_quiet: true,
@@ -182,26 +227,127 @@ impl Model {
     }
 
     pub(crate) fn end_group(&mut self, group: usize) {
+        self.close(group);
         self.groups[group].is_ended = true;
     }
 
-    /// A child that is still to enter its group.
-    pub(crate) fn add(&mut self, group: usize, script: Script) -> usize {
+    /// A group gives out a handle; gives the number of the inbox that it leads to.
+    pub(crate) fn open(&mut self, group: usize) -> usize {
+        let (inboxes, group_) = (&mut self.inboxes, &mut self.groups[group]);
+        *group_.inbox.get_or_insert_with(|| {
+            group_.is_watched = true;
+            group_.counted = 0;
+            inboxes.push(Inbox { group, is_open: true });
+            inboxes.len() - 1
+        })
+    }
+
+    /// A group ends, and with that its handles are closed.
+    pub(crate) fn close(&mut self, group: usize) {
+        if let Some(inbox) = self.groups[group].inbox.take() {
+            self.inboxes[inbox].is_open = false;
+        }
+    }
+
+    /// The group that a child is goes with it.
+    pub(crate) fn close_inner(&mut self, id: usize) {
+        if let Some(inner) = self.children[id].inner {
+            self.close(inner);
+        }
+    }
+
+    pub(crate) fn group_of(&self, inbox: usize) -> usize {
+        self.inboxes[inbox].group
+    }
+
+    /// Keeps a handle, and lets go of the oldest one where there are many.
+    pub(crate) fn keep(&mut self, handle: Handle) {
+        self.handles.push_back(handle);
+        if self.handles.len() > 8 {
+            self.handles.pop_front();
+        }
+    }
+
+    pub(crate) fn pick_handle(&self, by: u8) -> Option<Handle> {
+        self.handles.get(usize::from(by) % self.handles.len().max(1)).cloned()
+    }
+
+    pub(crate) fn take_handle(&mut self, which: u8) -> Option<Handle> {
+        self.handles.remove(usize::from(which) % self.handles.len().max(1))
+    }
+
+    /// What a child with this script is to add others by.
+    pub(crate) fn handle_for(&self, script: Script) -> Option<Handle> {
+        script.touch.add().and_then(|add| self.pick_handle(add.by))
+    }
+
+    /// A handle is closed since its group has ended, and not before.
+    pub(crate) fn look_at(&mut self, handle: &Handle) {
+        let is_open = self.inboxes[handle.inbox].is_open;
+        self.expect_eq(handle.is_closed(), !is_open, "whether a handle is closed");
+    }
+
+    pub(crate) fn look_at_handles(&mut self) {
+        let handles = mem::take(&mut self.handles);
+        handles.iter().for_each(|handle| self.look_at(handle));
+        self.handles = handles;
+    }
+
+    /// A child that is still to enter its group; none where there are too many.
+    pub(crate) fn add(&mut self, group: usize, script: Script) -> Option<usize> {
+        let id = self.children.len();
+        if id == self.max_children {
+            return None;
+        }
         self.children.push(Child {
             group,
             inner: None,
             state: State::Outside,
             script,
+            line: 0..0,
+            arrival: 0,
             due: None,
             polled: [None, None],
             address: None,
             wakers: Vec::new(),
         });
-        self.children.len() - 1
+        self.set_script(id, script);
+        Some(id)
     }
 
-    pub(crate) fn children(&self) -> usize {
-        self.children.len()
+    /// Gives a child a script, and the numbers of those that it may add.
+    fn set_script(&mut self, id: usize, script: Script) {
+        self.children[id].script = script;
+        let Some(Add { line, .. }) = script.touch.add() else { return };
+        let first = self.children.len();
+        let plain = Script { touch: Touch::Nothing, ..script };
+        let line = (0..line).map_while(|_| self.add(self.children[id].group, plain)).count();
+        self.children[id].line = first..first + line;
+    }
+
+    /// The child that this one is about to add.
+    pub(crate) fn next_of(&mut self, id: usize, script: Script, inbox: usize) -> Option<usize> {
+        let add = script.touch.add()?;
+        let (group, home) = (self.inboxes[inbox].group, self.children[id].group);
+        if add.at_home && group != home {
+            return None;
+        }
+        let mut line = mem::replace(&mut self.children[id].line, 0..0);
+        let next = line.next()?;
+        let touch = if line.is_empty() { Touch::Nothing } else { script.touch };
+        let child = &mut self.children[next];
+        (child.group, child.script, child.line) = (group, Script { touch, ..script }, line);
+        Some(next)
+    }
+
+    pub(crate) fn make_child(&mut self) {
+        self.made += 1;
+    }
+
+    /// Each child that was made was dropped; that it was so only once is seen as it happens.
+    pub(crate) fn expect_all_dropped(&mut self) {
+        let (made, drops) = (self.made, self.drops);
+        self.expect_eq(drops, made, "the children that were dropped");
     }
 
     pub(crate) fn living(&self) -> &BTreeSet<usize> {
@@ -212,19 +358,86 @@ impl Model {
         self.groups[group].living.len() >= self.groups[group].limit
     }
 
+    /// A child is added by the group itself.
     pub(crate) fn enter(&mut self, id: usize) {
         let number = self.children[id].group;
-        let is_full = self.is_full(number);
+        self.come(id);
+        self.extend(number);
+    }
+
+    /// The group takes in what has come, as it does before it adds children itself.
+    pub(crate) fn extend(&mut self, number: usize) {
+        self.take_in(number);
         let group = &mut self.groups[number];
-        group.was_reused |= group.was_vacated;
+        group.counted = 0;
+        group.is_watched = true;
+    }
+
+    /// A child was added by a handle, or has come back.
+    pub(crate) fn arrive(
+        &mut self,
+        id: usize,
+        inbox: usize,
+        tries: bool,
+        refusal: Option<Refusal>,
+    ) {
+        let Inbox { group: number, is_open } = self.inboxes[inbox];
+        let group = &self.groups[number];
+        // Within a poll, the handles may count those that it has seen the end of.
+        let may_be_full = group.living.len() + group.counted >= group.limit;
+        let expected = match refusal {
+            _ if !is_open => Some(Refusal::Closed),
+            Some(Refusal::Full) if tries && may_be_full => refusal,
+            _ => (tries && self.is_full(number)).then_some(Refusal::Full),
+        };
+        self.expect(
+            refusal == expected,
+            format_args!("child {id} was refused as {refusal:?}, not {expected:?}"),
+        );
+        if refusal.is_some() {
+            return;
+        }
+        self.come(id);
+        let group = &mut self.groups[number];
+        if let Some(poll) = &mut group.poll {
+            poll.arrived += 1;
+        } else {
+            let surely = !group.is_watched;
+            group.wakes += 1;
+            group.owes_wake |= surely;
+            self.pass_on_wake(number, surely);
+        }
+    }
+
+    fn come(&mut self, id: usize) {
+        self.arrivals += 1;
+        let child = &mut self.children[id];
+        let group = &mut self.groups[child.group];
+        child.state = State::Arrived;
+        child.arrival = self.arrivals;
         group.living.insert(id);
+        group.arrived.push_back(id);
         self.living.insert(id);
-        if is_full {
+    }
+
+    /// The group takes in what has come.
+    fn take_in(&mut self, number: usize) {
+        while self.take_in_next(number).is_some() {}
+    }
+
+    /// Who came first runs, as far as the limit allows.
+    fn take_in_next(&mut self, number: usize) -> Option<usize> {
+        let group = &mut self.groups[number];
+        let id = group.arrived.pop_front()?;
+        let others = group.living.len() - group.arrived.len() - 1;
+        group.was_reused |= group.was_vacated;
+        if others < group.limit {
+            self.start(id);
+        } else {
             group.queue.push_back(id);
             self.children[id].state = State::Queued;
-        } else {
-            self.start(id);
         }
+        Some(id)
     }
 
     fn start(&mut self, id: usize) {
@@ -257,8 +470,10 @@ impl Model {
     }
 
     pub(crate) fn limit(&mut self, number: usize, limit: usize) {
+        self.take_in(number);
         let group = &mut self.groups[number];
         group.limit = limit;
+        group.is_watched = true;
         for id in &group.living {
             let child = &mut self.children[*id];
             if child.state == State::Running && child.polled[0].is_none() {
@@ -268,7 +483,9 @@ impl Model {
                 group.queue.push_back(*id);
             }
         }
-        group.queue.make_contiguous().sort_unstable();
+        group.may_have_taken_in = false;
+        let arrival = |id: &usize| self.children[*id].arrival;
+        group.queue.make_contiguous().sort_unstable_by_key(arrival);
         self.start_queued(number);
     }
 
@@ -291,7 +508,7 @@ impl Model {
 
     pub(crate) fn tell(&mut self, whom: u8, script: Script) {
         if let Some(id) = self.pick(Whom::Living(whom)) {
-            self.children[id].script = script;
+            self.set_script(id, script);
             self.wake(id);
         }
     }
@@ -372,7 +589,13 @@ impl Model {
             group.due.push_back((now, id));
         }
         group.owes_wake |= surely && group.poll.is_none();
-        if let Some(parent) = group.parent {
+        let number = child.group;
+        self.pass_on_wake(number, surely);
+    }
+
+    /// The group may wake the child that it is.
+    fn pass_on_wake(&mut self, number: usize, surely: bool) {
+        if let Some(parent) = self.groups[number].parent {
             // A group that is being polled may find the child before it returns.
             let outer = &self.groups[self.children[parent].group].poll;
             let is_polled = outer.as_ref().is_some_and(|poll| poll.now == Some(parent));
@@ -391,6 +614,7 @@ impl Model {
     }
 
     pub(crate) fn begin_poll(&mut self, number: usize, whole: bool) {
+        self.take_in(number);
         self.start_queued(number);
         let began = self.tick();
         let group = &mut self.groups[number];
@@ -400,12 +624,15 @@ impl Model {
         }
         group.wakes = 0;
         group.owes_wake = false;
+        group.is_watched = true;
+        group.may_have_taken_in = false;
         group.poll = Some(Polling {
             whole,
             began,
             from_quiet,
             most: group.running.max(MIN_POLLS),
             polls: 0,
+            arrived: 0,
             lost: 0,
             surely_lost: 0,
             outcome: None,
@@ -422,6 +649,11 @@ impl Model {
         waker: &Waker,
     ) -> Option<Script> {
         let now = self.tick();
+        let number = self.children[id].group;
+        if self.children[id].state == State::Arrived {
+            // So it was taken in, and with it who came before.
+            while self.take_in_next(number).is_some_and(|taken_in| taken_in != id) {}
+        }
         let due = self.children[id].due.take();
         let oldest = self.oldest_due(self.children[id].group);
         let child = &mut self.children[id];
@@ -449,7 +681,9 @@ impl Model {
         let third = oldest.is_some() && oldest < before;
         let second = oldest.is_some_and(|oldest| oldest < group.round) && last >= Some(group.round);
         let in_order = poll.from_quiet && !group.was_reused && due < Some(poll.began);
-        let unordered = last.is_none() && in_order && poll.last_fresh.replace(id) > Some(id);
+        let arrival = Some(child.arrival);
+        let unordered =
+            last.is_none() && in_order && mem::replace(&mut poll.last_fresh, arrival) > arrival;
         let is_over = match poll.outcome {
             None => false,
             Some(outcome) => !poll.whole || outcome.is_err(),
@@ -473,7 +707,7 @@ impl Model {
                 child.wakers.remove(0);
             }
             child.wakers.push(waker.clone());
-            if !matches!(script.touch, Touch::WakeInDrop(_)) {
+            if !matches!(script.touch, Touch::WakeInDrop(_) | Touch::AddInDrop(_)) {
                 child.script.touch = Touch::Nothing;
             }
             if let Plan::Yield(times) = &mut child.script.plan {
@@ -513,11 +747,22 @@ impl Model {
 
     /// The child is being dropped; gives its script.
     pub(crate) fn drop_child(&mut self, id: usize, address: usize) -> Script {
+        self.drops += 1;
+        let number = self.children[id].group;
+        let group = &self.groups[number];
+        let goes_with_all = match self.children[id].state {
+            State::Arrived | State::Queued | State::Running => group.poll.is_some(),
+            State::Outside | State::Done | State::Dropped => false,
+        };
+        let with_parent =
+            group.parent.is_some_and(|parent| self.children[parent].state == State::Dropped);
+        if goes_with_all || with_parent {
+            self.close(number);
+        }
         let child = &mut self.children[id];
         let script = child.script;
         let state = mem::replace(&mut child.state, State::Dropped);
         child.due = None;
-        let number = child.group;
         let group = &mut self.groups[number];
         if state == State::Outside {
             return script;
@@ -531,8 +776,19 @@ impl Model {
         self.unsettled += 1;
         group.living.remove(&id);
         group.dropped.push(id);
-        group.was_vacated = true;
+        let may_be_in = group.poll.is_some() || group.may_have_taken_in;
+        let is_next = group.arrived.front() == Some(&id);
+        let is_alone = group.arrived.len() == group.living.len() + 1;
+        group.was_vacated |= state != State::Arrived;
+        group.counted += 1;
         match state {
+            State::Arrived => {
+                group.arrived.retain(|arrived| *arrived != id);
+                let faults = "before one that the group had taken in, or that came earlier";
+                let in_order = is_next && is_alone || may_be_in;
+                group.was_reused |= may_be_in;
+                self.expect(in_order, format_args!("child {id} was dropped {faults}"));
+            }
             State::Queued => group.queue.retain(|queued| *queued != id),
             State::Running => group.running -= 1,
             State::Done => {
@@ -567,61 +823,111 @@ impl Model {
     }
 
     pub(crate) fn end_poll(&mut self, number: usize, ended: Ended) {
-        let oldest = self.oldest_due(number);
         let group = &mut self.groups[number];
         let poll = group.poll.take().expect("a poll has begun");
         let wakes = mem::take(&mut group.wakes);
+        let was_cut = poll.polls + poll.arrived >= poll.most || poll.lost >= PATIENCE;
+        let parent = group.parent;
+        group.counted = 0;
+        group.may_have_taken_in = !group.arrived.is_empty()
+            && match ended {
+                Ended::Next(Some(_)) => true,
+                Ended::Pending { woken } => was_cut && woken != Some(false),
+                _ => false,
+            };
+        if let Ended::Pending { .. } = ended {
+            group.is_watched = false;
+            if !group.may_have_taken_in {
+                // The limit holds them back, or somebody was not polled.
+                self.take_in(number);
+                self.start_queued(number);
+            }
+        }
+        let oldest = self.oldest_due(number);
+        let group = &mut self.groups[number];
+        let has_arrived = !group.arrived.is_empty();
         let is_empty = group.living.is_empty();
         let running = group.running;
-        let parent = group.parent;
         let mut has_failed = false;
         match ended {
             Ended::Pending { woken } => {
                 let goes_on = poll.outcome.is_none() || poll.whole && poll.outcome == Some(Ok(()));
-                let was_cut = poll.polls >= poll.most || poll.lost >= PATIENCE;
                 let is_behind = oldest.is_some_and(|oldest| oldest < poll.began);
-                let has_cause = wakes > 0 || oldest.is_some() || was_cut;
+                let is_left = oldest.is_some() || has_arrived;
+                let has_cause = wakes > 0 || is_left || was_cut;
                 self.expect(goes_on, format_args!("pending after {:?}", poll.outcome));
-                self.expect(running > 0, "pending although nobody runs");
+                self.expect(running > 0 || has_arrived, "pending although nobody runs");
                 self.expect(was_cut || !is_behind, "a child was not polled");
                 self.expect(has_cause || woken != Some(true), "the task was woken for nothing");
-                self.expect(oldest.is_none() || woken != Some(false), "a child is stranded");
+                self.expect(!is_left || woken != Some(false), "a child is stranded");
                 if woken == Some(false) || woken.is_none() && !has_cause {
                     self.groups[number].is_quiet = true;
                     self.groups[number].marks.clear();
                 }
-                if let (Some(parent), Some(_)) = (parent, oldest) {
-                    self.note_wake(parent, true);
+                if let (Some(parent), true) = (parent, is_left || was_cut) {
+                    self.note_wake(parent, is_left);
                 }
             }
             Ended::Next(None) => {
                 self.expect(is_empty && poll.outcome.is_none(), "done before the end");
+                self.close(number);
             }
             Ended::Next(Some(output)) => self.expect_eq(Some(output), poll.outcome, "the output"),
             Ended::Whole(outcome) => {
                 self.expect_eq(outcome, poll.outcome.unwrap_or(Ok(())), "the outcome");
                 self.expect(is_empty, "there is an outcome, and a child");
+                self.close(number);
                 has_failed = outcome.is_err();
             }
-            Ended::Unwound => has_failed = true,
+            Ended::Unwound => {
+                self.close(number);
+                has_failed = true;
+            }
         }
-        self.settle_drops(number, has_failed);
+        self.settle_drops(number, has_failed.then_some(self.arrivals));
     }
 
-    /// Those that left were dropped in the order in which they left, and then the others, if `all`
-    /// had to go.
-    pub(crate) fn settle_drops(&mut self, number: usize, all: bool) {
+    /// All that came until now are about to be dropped.
+    pub(crate) fn begin_clear(&mut self, number: usize) -> usize {
+        self.groups[number].is_watched = true;
+        self.arrivals
+    }
+
+    pub(crate) fn end_clear(&mut self, number: usize, until: usize, well: bool) {
+        self.recount(number, well);
+        self.settle_drops(number, Some(until));
+    }
+
+    /// Children were dropped, and the handles know of it if that went well.
+    pub(crate) fn recount(&mut self, number: usize, well: bool) {
+        if well {
+            self.groups[number].counted = 0;
+        }
+    }
+
+    /// Drops the group: its handles are closed first.
+    pub(crate) fn settle_all(&mut self, number: usize) {
+        self.settle_drops(number, Some(self.arrivals));
+    }
+
+    /// Those that left were dropped in the order in which they left, and then the others, if all that
+    /// came `until` some time had to go.
+    pub(crate) fn settle_drops(&mut self, number: usize, until: Option<usize>) {
         let group = &mut self.groups[number];
         let leaving = mem::take(&mut group.leaving);
         let dropped = mem::take(&mut group.dropped);
         let (first, rest) = dropped.split_at(leaving.len().min(dropped.len()));
-        let in_order = group.was_reused || rest.is_sorted();
-        let as_due = if all { group.living.is_empty() && in_order } else { rest.is_empty() };
+        let arrival = |id: &usize| self.children[*id].arrival;
+        let in_order = group.was_reused || rest.is_sorted_by_key(arrival);
+        let as_due = until.map_or(rest.is_empty(), |until| {
+            let had_to_go = |id| arrival(id) <= until;
+            in_order && rest.iter().all(had_to_go) && !group.living.iter().any(had_to_go)
+        });
         let holds = first == leaving && as_due;
         self.unsettled -= dropped.len();
         self.expect(
             holds,
-            format_args!("{dropped:?} were dropped after {leaving:?} had left, all: {all}"),
+            format_args!("{dropped:?} were dropped after {leaving:?} had left, all: {until:?}"),
         );
     }
 
@@ -629,17 +935,26 @@ impl Model {
     /// was dropped.
     pub(crate) fn settle_groups(&mut self) {
         for group in mem::take(&mut self.gone) {
-            self.settle_drops(group, true);
             self.end_group(group);
+            self.settle_all(group);
         }
         let unsettled = self.unsettled;
         self.expect_eq(unsettled, 0, "children dropped without a reason");
     }
 
     pub(crate) fn compare(&mut self, number: usize, group: &impl AnyGroup) {
-        let Group { living, running, finished, .. } = &self.groups[number];
+        let (is_empty, counts) = group.counts();
+        if mem::take(&mut self.groups[number].may_have_taken_in) {
+            // Those whom a limit holds back count the same whether they were taken in or not; but who
+            // starts outside of a poll depends on it.
+            while self.groups[number].running < counts[1] && self.take_in_next(number).is_some() {}
+            let group = &mut self.groups[number];
+            group.may_have_taken_in = group.limit < usize::MAX;
+        }
+        let Group { living, running, finished, may_have_taken_in, .. } = &self.groups[number];
+        let running = if *may_have_taken_in { counts[1] } else { *running };
         let queued = living.len() - running;
-        let expected = (living.is_empty(), [living.len(), *running, queued, *finished]);
-        self.expect_eq(group.counts(), expected, "the counts");
+        let expected = (living.is_empty(), [living.len(), running, queued, *finished]);
+        self.expect_eq((is_empty, counts), expected, "the counts");
     }
 }

@@ -12,6 +12,7 @@ use std::task::Poll;
 use errgroup::Group;
 
 use super::child::{Child, Planned};
+use super::handle::Handle;
 use super::model::{Ended, Model, Outcome};
 use super::naive::AnyGroup;
 use super::{Op, Script};
@@ -26,7 +27,6 @@ pub(crate) struct Run<G: AnyGroup> {
     model: Rc<RefCell<Model>>,
     sides: [Side<G>; 2],
     seen: Vec<Seen>,
-    max_children: usize,
 }
 
 struct Side<G: AnyGroup> {
@@ -44,7 +44,7 @@ struct Side<G: AnyGroup> {
 impl<G: AnyGroup> Run<G> {
     /// What would make more than so many children is left out.
     pub(crate) fn new(max_children: usize) -> Run<G> {
-        let mut model = Model::default();
+        let mut model = Model::new(max_children);
         let sides = [0, 1].map(|_| Side {
             group: G::with_capacity(0),
             number: model.add_group(None, G::IS_REAL),
@@ -53,7 +53,7 @@ impl<G: AnyGroup> Run<G> {
             wakes: [0, 0],
             parked: None,
         });
-        Run { model: Rc::new(RefCell::new(model)), sides, seen: Vec::new(), max_children }
+        Run { model: Rc::new(RefCell::new(model)), sides, seen: Vec::new() }
     }
 
     pub(crate) fn run(mut self, ops: &[Op]) -> Vec<Seen> {
@@ -68,6 +68,7 @@ impl<G: AnyGroup> Run<G> {
         }
         // Nobody is left to be polled, and no task to be woken.
         self.model.borrow_mut().wake_all();
+        self.model.borrow_mut().expect_all_dropped();
         self.look(format_args!("late wakes after {ops:?}"));
         self.seen
     }
@@ -78,7 +79,20 @@ impl<G: AnyGroup> Run<G> {
             Op::PushMany { count, script } => (0..count).for_each(|_| self.push(script)),
             Op::TryPush(script) => self.try_push(script),
             Op::Extend { count, script } => self.extend(count, script),
-            Op::PushGroup { count, script } => self.push_group(count, script),
+            Op::PushGroup { count, with_handle, script } => {
+                self.push_group(count, with_handle, script);
+            }
+            Op::Handle => {
+                let Side { group, number, .. } = &mut self.sides[0];
+                keep_handle(&self.model, group, *number);
+            }
+            Op::DropHandle(which) => {
+                let handle = self.model.borrow_mut().take_handle(which);
+                drop(handle);
+            }
+            Op::PushBy { by, script } => self.push_by(by, 1, script, false),
+            Op::TryPushBy { by, script } => self.push_by(by, 1, script, true),
+            Op::PushManyBy { by, count, script } => self.push_by(by, count, script, false),
             Op::Tell { whom, script } => self.model.borrow_mut().tell(whom, script),
             Op::Wake { whom, how } => self.model.borrow_mut().wake_by(whom, how),
             Op::DropWaker(whom) => self.model.borrow_mut().drop_waker(whom),
@@ -88,8 +102,9 @@ impl<G: AnyGroup> Run<G> {
             }
             Op::Clear => {
                 let side = &mut self.sides[0];
-                guard(&self.model, || side.group.clear());
-                self.model.borrow_mut().settle_drops(side.number, true);
+                let before = self.model.borrow_mut().begin_clear(side.number);
+                let cleared = guard(&self.model, || side.group.clear());
+                self.model.borrow_mut().end_clear(side.number, before, cleared.is_some());
             }
             Op::Limit(limit) => {
                 let limit = limit.unwrap_or(usize::MAX);
@@ -114,6 +129,7 @@ impl<G: AnyGroup> Run<G> {
             side.count_wakes(&mut model);
             model.compare(side.number, &side.group);
         }
+        model.look_at_handles();
         if let Some(fault) = model.fault() {
             drop(model);
             panic!("{fault}, at {when}");
@@ -122,12 +138,15 @@ impl<G: AnyGroup> Run<G> {
 
     /// A new child for the first group, unless there are too many.
     fn child(&mut self, script: Script) -> Option<Child> {
+        self.child_of(self.sides[0].number, script)
+    }
+
+    fn child_of(&self, group: usize, script: Script) -> Option<Child> {
         let mut model = self.model.borrow_mut();
-        if model.children() >= self.max_children {
-            return None;
-        }
-        let id = model.add(self.sides[0].number, script);
-        Some(Child::new(id, &self.model))
+        let id = model.add(group, script)?;
+        let handle = model.handle_for(script);
+        drop(model);
+        Some(Child::new(id, handle, &self.model))
     }
 
     fn push(&mut self, script: Script) {
@@ -164,21 +183,33 @@ impl<G: AnyGroup> Run<G> {
 
     fn extend(&mut self, count: usize, script: Script) {
         let children: Vec<Child> = (0..count).map_while(|_| self.child(script)).collect();
+        self.model.borrow_mut().extend(self.sides[0].number);
         children.iter().for_each(|child| self.model.borrow_mut().enter(child.id));
         self.sides[0].group.extend(children);
     }
 
-    fn push_group(&mut self, count: u8, script: Script) {
+    fn push_group(&mut self, count: u8, with_handle: bool, script: Script) {
         let Some(mut child) = self.child(script) else { return };
         let group = self.model.borrow_mut().add_group(Some(child.id), true);
         let mut inner = Group::unboxed();
-        for _ in 0..count {
-            let id = self.model.borrow_mut().add(group, script);
-            self.model.borrow_mut().enter(id);
-            inner.push(Child::new(id, &self.model));
+        if with_handle {
+            keep_handle(&self.model, &mut inner, group);
+        }
+        for child in (0..count).map_while(|_| self.child_of(group, script)) {
+            self.model.borrow_mut().enter(child.id);
+            inner.push(child);
         }
         child.hold(inner, group);
         self.push_child(child);
+    }
+
+    fn push_by(&mut self, by: u8, count: usize, script: Script, tries: bool) {
+        let Some(handle) = self.model.borrow().pick_handle(by) else { return };
+        let group = self.model.borrow().group_of(handle.inbox);
+        for _ in 0..count {
+            let Some(child) = self.child_of(group, script) else { return };
+            guard(&self.model, || handle.add(child, tries, &self.model));
+        }
     }
 
     fn remove(&mut self, key: usize) {
@@ -190,18 +221,20 @@ impl<G: AnyGroup> Run<G> {
         let lives = self.model.borrow_mut().remove(id);
         let removed = guard(&self.model, || side.group.remove(key));
         let mut model = self.model.borrow_mut();
+        model.recount(side.number, removed.is_some());
         model.expect(removed.unwrap_or(true) == lives, format_args!("removal of child {id}"));
-        model.settle_drops(side.number, false);
+        model.settle_drops(side.number, None);
     }
 
     /// Drops the first group, whose children and task wakers must go with it.
     fn replace(&mut self, capacity: usize) {
         let side = &mut self.sides[0];
         let old = mem::replace(&mut side.group, G::with_capacity(capacity));
+        self.model.borrow_mut().close(side.number);
         guard(&self.model, || drop(old));
         let mut model = self.model.borrow_mut();
         side.count_wakes(&mut model);
-        model.settle_drops(side.number, true);
+        model.settle_all(side.number);
         model.end_group(side.number);
         let wakers = side.tasks.each_ref().map(Task::wakers);
         model.expect(!G::IS_REAL || wakers == [0, 0], "the task's waker is kept");
@@ -274,6 +307,13 @@ impl<G: AnyGroup> Side<G> {
             model.expect(wakes[1 - by] == 0, "the wrong task was woken");
         }
     }
+}
+
+fn keep_handle(model: &RefCell<Model>, group: &mut impl AnyGroup, number: usize) {
+    let handle = group.handle();
+    let mut model = model.borrow_mut();
+    let inbox = model.open(number);
+    model.keep(Handle::new(inbox, handle));
 }
 
 /// Runs what may end in a planned panic, and holds the panic against the one that was raised.
