@@ -197,6 +197,9 @@ const ENOUGH: usize = 64;
 /// Ends the group when a poll unwinds: a child's, or what the task's waker does.
 struct Unwinding<'a, F>(&'a mut Group<F>);
 
+/// Tells the handles how many children are left when some are dropped, also when that unwinds.
+pub(crate) struct Reporting<'a, F>(pub(crate) &'a mut Group<F>);
+
 impl<'a, O> Group<BoxFuture<'a, O>> {
     /// An empty group for any `Send` futures of one output, each in a box of its own.
     ///
@@ -413,12 +416,11 @@ impl<F> Group<F> {
     /// assert_eq!(smol::block_on(group), Ok(()));
     /// ```
     pub fn remove(&mut self, key: Key) -> bool {
-        let was_there = self.set.remove(key.slot, key.index);
-        self.attend(Step::Report);
-        was_there
+        Reporting(self).0.set.remove(key.slot, key.index)
     }
 
-    /// Drops all children, running and queued. [Handles](crate::Handle) stay open.
+    /// Drops all children, running and queued. [Handles](crate::Handle) stay open: a child that one of those
+    /// adds in its drop stays.
     pub fn clear(&mut self) {
         if self.inbox.is_some() {
             self.attend(Step::Clear);
@@ -642,7 +644,7 @@ impl<F: Future> Group<F> {
         self.guarded(|group| {
             let mut budget = Budget::new(group.running());
             loop {
-                match ready!(group.poll_set(cx, &mut budget, |_| 0, &mut done)) {
+                match ready!(group.poll_set(cx, &mut budget, |_, _| 0, &mut done)) {
                     ControlFlow::Break(None) => {}
                     ControlFlow::Break(Some(outcome)) => {
                         break Poll::Ready(ControlFlow::Break(outcome));
@@ -669,13 +671,13 @@ impl<F: Future> Group<F> {
     }
 
     /// Polls what is ready in the set, as the limit allows; breaks with `None` where a queued child may
-    /// start, or enough children have `arrived`.
+    /// start, or enough children have `arrived` while others ended, of which so many are left.
     #[inline]
     pub(crate) fn poll_set<B>(
         &mut self,
         cx: &mut Context<'_>,
         budget: &mut Budget,
-        arrived: impl Fn(&Option<Open<F>>) -> usize,
+        arrived: impl Fn(&Option<Open<F>>, usize) -> usize,
         done: &mut impl FnMut(usize, F::Output, usize) -> ControlFlow<B>,
     ) -> Poll<ControlFlow<Option<B>>> {
         self.start_queued();
@@ -683,7 +685,7 @@ impl<F: Future> Group<F> {
         let (finished, queued) = (&mut self.finished, !self.queue.is_empty());
         self.set.poll_each(cx, budget, |index, output, left| {
             *finished = finished.wrapping_add(1);
-            let arrived = arrived(&self.inbox);
+            let arrived = arrived(&self.inbox, left);
             // Whoever looks at an index has had the children renumbered: on 32-bit targets it fits.
             match done(index as usize, output, left + arrived) {
                 ControlFlow::Break(outcome) => ControlFlow::Break(Some(outcome)),
@@ -744,6 +746,12 @@ impl<F> Drop for Group<F> {
 impl<F> Drop for Unwinding<'_, F> {
     fn drop(&mut self) {
         self.0.end();
+    }
+}
+
+impl<F> Drop for Reporting<'_, F> {
+    fn drop(&mut self) {
+        self.0.attend(Step::Report);
     }
 }
 

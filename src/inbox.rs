@@ -12,6 +12,7 @@ use event_listener::{Event, EventListener, IntoNotification};
 
 use crate::{
     Group,
+    group::Reporting,
     set::{Arrivals, Bell, Budget, Stack},
     sync::{Arc, AtomicBool, AtomicUsize, Ordering, fence},
 };
@@ -161,6 +162,15 @@ impl<F> Inbox<F> {
         self.children.load(Ordering::Relaxed).saturating_sub(taken_in)
     }
 
+    /// A child is done, and so many are left that the group has taken in. Gives those that have arrived.
+    fn child_done(&self, left: usize) -> usize {
+        // Whoever asks for room learns of it at once, not at the end of the poll.
+        if self.limit.load(Ordering::Relaxed) != usize::MAX {
+            self.set_taken_in(left);
+        }
+        self.waiting()
+    }
+
     /// Takes what has arrived.
     fn take(&self) -> Arrivals<F> {
         self.count(self.arrivals.take())
@@ -237,9 +247,8 @@ impl<F: Future> Owner<F> {
             Step::Limit => inbox.set_limit(group.limit),
             Step::Clear => {
                 let arrivals = inbox.take();
-                group.clear_set();
+                Reporting(group).0.clear_set();
                 drop(arrivals);
-                Self::report(group, 0);
             }
             Step::End => {
                 let inbox = group.inbox.take().map(ManuallyDrop::into_inner);
@@ -272,7 +281,9 @@ impl<F: Future> Owner<F> {
         ends: bool,
         done: &mut dyn Done<F>,
     ) -> Poll<()> {
-        let arrived = |inbox: &Option<Open<F>>| inbox.as_ref().map_or(0, |inbox| inbox.waiting());
+        let arrived = |inbox: &Option<Open<F>>, left| {
+            inbox.as_ref().map_or(0, |inbox| inbox.child_done(left))
+        };
         group.guarded(|group| {
             let mut budget = None;
             loop {

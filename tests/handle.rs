@@ -200,6 +200,15 @@ fn add_wakes_a_group_that_was_changed_since_its_poll() {
 }
 
 #[test]
+fn first_handle_of_a_group_that_waits_wakes_it() {
+    let (cast, task) = (Cast::new(2), Task::default());
+    let mut group: Group<Child> = cast.children().take(1).collect();
+    assert!(task.poll(&mut group).is_pending());
+    assert!(group.handle().push(cast.child(1)).is_ok());
+    assert_eq!(task.wakes(), 1);
+}
+
+#[test]
 fn children_start_in_order_of_arrival_whoever_adds_them() {
     let (cast, task) = (Cast::new(7), Task::default());
     cast.tell_all(Act::Yield(1));
@@ -262,6 +271,32 @@ fn try_push_is_refused_exactly_when_the_limit_is_reached() {
     assert!(full(8));
     drop(group.with_limit(4));
     assert!(matches!(handle.try_push(cast.child(8)), Err(TryPushError::Closed(_))));
+}
+
+#[test]
+fn try_push_knows_of_a_sibling_that_ended_in_the_same_poll() {
+    let fits = &Cell::new(None);
+    let mut group = Group::new_local().with_limit(2);
+    let handle = group.handle();
+    group.go(ready(()));
+    group.go(async move { fits.set(Some(handle.try_go(ready(())).is_ok())) });
+    assert_eq!(Task::default().poll(&mut group.join()), Poll::Ready(vec![(); 3]));
+    assert_eq!(fits.get(), Some(true));
+}
+
+#[test]
+fn try_push_knows_of_children_that_panicked_in_their_drop() {
+    for clears in [false, true] {
+        let cast = Cast::new(3);
+        let mut group = Group::unboxed().with_limit(1);
+        let handle = group.handle();
+        let key = group.push(cast.child(0));
+        cast.arm(0);
+        let panics = || if clears { group.clear() } else { _ = group.remove(key) };
+        assert_eq!(panic_of(panics), "drop of child 0");
+        assert!(handle.try_push(cast.child(1)).is_ok());
+        assert!(handle.try_push(cast.child(2)).is_err());
+    }
 }
 
 #[test]

@@ -39,10 +39,10 @@ impl<T> Stack<T> {
     const WATCHED: *mut Node<T> = ptr::without_provenance_mut(1);
     const CLOSED: *mut Node<T> = ptr::without_provenance_mut(2);
 
-    /// Watched: nobody waits for it yet.
+    /// Idle: where the owner does not wait yet, to tell it changes nothing.
     pub(crate) fn new() -> Self {
         const { assert!(align_of::<Node<T>>() > 2, "no node has the address of a state") }
-        Self { head: AtomicPtr::new(Self::WATCHED), items: PhantomData }
+        Self { head: AtomicPtr::new(Self::IDLE), items: PhantomData }
     }
 
     /// Pushes an item, unless the stack is closed. `true` if it was idle. One allocation.
