@@ -230,18 +230,14 @@ impl Op {
             | Op::PushBy { script, .. }
             | Op::TryPushBy { script, .. }
             | Op::PushManyBy { script, .. }
-            | Op::Tell { script, .. } => {
-                // Handles may count too many children, and find no room, after a drop that panics.
-                script.explosive &= !limited;
-                match &mut script.touch {
-                    Touch::DropInPoll(whom) => script.touch = Touch::WakeInPoll(*whom),
-                    Touch::AddInPoll(_) | Touch::AddInDrop(_) if limited => {
-                        script.touch = Touch::Nothing;
-                    }
-                    Touch::AddInPoll(add) | Touch::AddInDrop(add) => add.at_home = true,
-                    _ => {}
+            | Op::Tell { script, .. } => match &mut script.touch {
+                Touch::DropInPoll(whom) => script.touch = Touch::WakeInPoll(*whom),
+                Touch::AddInPoll(_) | Touch::AddInDrop(_) if limited => {
+                    script.touch = Touch::Nothing;
                 }
-            }
+                Touch::AddInPoll(add) | Touch::AddInDrop(add) => add.at_home = true,
+                _ => {}
+            },
             _ => {}
         }
         self

@@ -106,8 +106,8 @@ struct Group {
     inbox: Option<usize>,
     /// Children that are gone, but that `try_push` by a handle may still count.
     counted: usize,
-    /// Whether what arrives finds that the group has looked since the last poll, and does not wake it.
-    is_watched: bool,
+    /// Whether its last poll was pending, so that what arrives wakes the task.
+    waits: bool,
     /// Who waits for a poll, since when; out of date where the child says otherwise.
     due: VecDeque<(Time, usize)>,
     /// The polls that wakes may still lead to, for each slot: one that a round has taken up, and one
@@ -209,7 +209,7 @@ impl Model {
             queue: VecDeque::new(),
             inbox: None,
             counted: 0,
-            is_watched: false,
+            waits: false,
             due: VecDeque::new(),
             marks: HashMap::new(),
             is_quiet: true,
@@ -235,7 +235,6 @@ impl Model {
     pub(crate) fn open(&mut self, group: usize) -> usize {
         let (inboxes, group_) = (&mut self.inboxes, &mut self.groups[group]);
         *group_.inbox.get_or_insert_with(|| {
-            group_.is_watched = true;
             group_.counted = 0;
             inboxes.push(Inbox { group, is_open: true });
             inboxes.len() - 1
@@ -368,9 +367,7 @@ impl Model {
     /// The group takes in what has come, as it does before it adds children itself.
     pub(crate) fn extend(&mut self, number: usize) {
         self.take_in(number);
-        let group = &mut self.groups[number];
-        group.counted = 0;
-        group.is_watched = true;
+        self.groups[number].counted = 0;
     }
 
     /// A child was added by a handle, or has come back.
@@ -402,7 +399,7 @@ impl Model {
         if let Some(poll) = &mut group.poll {
             poll.arrived += 1;
         } else {
-            let surely = !group.is_watched;
+            let surely = group.waits;
             group.wakes += 1;
             group.owes_wake |= surely;
             self.pass_on_wake(number, surely);
@@ -473,7 +470,6 @@ impl Model {
         self.take_in(number);
         let group = &mut self.groups[number];
         group.limit = limit;
-        group.is_watched = true;
         for id in &group.living {
             let child = &mut self.children[*id];
             if child.state == State::Running && child.polled[0].is_none() {
@@ -624,7 +620,7 @@ impl Model {
         }
         group.wakes = 0;
         group.owes_wake = false;
-        group.is_watched = true;
+        group.waits = false;
         group.may_have_taken_in = false;
         group.poll = Some(Polling {
             whole,
@@ -836,7 +832,7 @@ impl Model {
                 _ => false,
             };
         if let Ended::Pending { .. } = ended {
-            group.is_watched = false;
+            group.waits = true;
             if !group.may_have_taken_in {
                 // The limit holds them back, or somebody was not polled.
                 self.take_in(number);
@@ -888,21 +884,18 @@ impl Model {
     }
 
     /// All that came until now are about to be dropped.
-    pub(crate) fn begin_clear(&mut self, number: usize) -> usize {
-        self.groups[number].is_watched = true;
+    pub(crate) fn begin_clear(&self) -> usize {
         self.arrivals
     }
 
-    pub(crate) fn end_clear(&mut self, number: usize, until: usize, well: bool) {
-        self.recount(number, well);
+    pub(crate) fn end_clear(&mut self, number: usize, until: usize) {
+        self.recount(number);
         self.settle_drops(number, Some(until));
     }
 
-    /// Children were dropped, and the handles know of it if that went well.
-    pub(crate) fn recount(&mut self, number: usize, well: bool) {
-        if well {
-            self.groups[number].counted = 0;
-        }
+    /// Children were dropped, and the handles know of it.
+    pub(crate) fn recount(&mut self, number: usize) {
+        self.groups[number].counted = 0;
     }
 
     /// Drops the group: its handles are closed first.

@@ -102,9 +102,9 @@ impl<G: AnyGroup> Run<G> {
             }
             Op::Clear => {
                 let side = &mut self.sides[0];
-                let before = self.model.borrow_mut().begin_clear(side.number);
-                let cleared = guard(&self.model, || side.group.clear());
-                self.model.borrow_mut().end_clear(side.number, before, cleared.is_some());
+                let before = self.model.borrow().begin_clear();
+                guard(&self.model, || side.group.clear());
+                self.model.borrow_mut().end_clear(side.number, before);
             }
             Op::Limit(limit) => {
                 let limit = limit.unwrap_or(usize::MAX);
@@ -221,7 +221,7 @@ impl<G: AnyGroup> Run<G> {
         let lives = self.model.borrow_mut().remove(id);
         let removed = guard(&self.model, || side.group.remove(key));
         let mut model = self.model.borrow_mut();
-        model.recount(side.number, removed.is_some());
+        model.recount(side.number);
         model.expect(removed.unwrap_or(true) == lives, format_args!("removal of child {id}"));
         model.settle_drops(side.number, None);
     }
