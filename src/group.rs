@@ -1,21 +1,25 @@
 //! The group: its children, added and removed, queued under a limit, and polled for a policy.
 
+mod inbox;
+
 use alloc::{boxed::Box, collections::VecDeque};
 use core::{
     error::Error,
     fmt,
     future::Future,
-    mem,
+    mem::{self, ManuallyDrop},
     ops::ControlFlow,
     task::{Context, Poll, ready},
 };
 
 use futures_core::future::{BoxFuture, LocalBoxFuture};
 
+pub(crate) use self::inbox::Inbox;
+use self::inbox::{Open, PollOpen, Step, VTable};
 use crate::{
-    inbox::{Open, PollOwner, Step},
     policy::Policy,
     set::{Budget, Set, Slot},
+    sync::Arc,
 };
 
 /// Futures that run as one, with one lifetime and one outcome.
@@ -151,14 +155,14 @@ use crate::{
 /// in the very moment when the old one is being woken. A group keeps its pages until it is dropped.
 #[must_use = "nothing runs until the group is polled: `.await` it, or take outputs with `next`"]
 pub struct Group<F> {
-    pub(crate) set: Set<F>,
+    set: Set<F>,
     /// The children that the limit holds back, in order of insertion. A child that was removed
     /// leaves its key behind, which is known by not being in the set.
     queue: VecDeque<Key>,
     pub(crate) limit: usize,
     /// `None` until there is a handle, and again when the group has ended. Children that come by a handle
     /// are in it until the group takes them in.
-    pub(crate) inbox: Option<Open<F>>,
+    inbox: Option<Open<F>>,
     /// The children added so far, which is the index of the next one.
     added: u64,
     finished: usize,
@@ -190,15 +194,15 @@ pub struct Key {
 /// ```
 pub struct Full<F>(F);
 
-/// Children that arrive while the group is polled are taken in as soon as they are so many, not at the end
-/// of the round: while they are in the cache.
-const ENOUGH: usize = 64;
+/// So many children that arrive within a round are taken in there, while they are in the cache, and do not
+/// wait for its end.
+const BATCH: usize = 64;
 
 /// Ends the group when a poll unwinds: a child's, or what the task's waker does.
 struct Unwinding<'a, F>(&'a mut Group<F>);
 
 /// Tells the handles how many children are left when some are dropped, also when that unwinds.
-pub(crate) struct Reporting<'a, F>(pub(crate) &'a mut Group<F>);
+struct Reporting<'a, F>(&'a mut Group<F>);
 
 impl<'a, O> Group<BoxFuture<'a, O>> {
     /// An empty group for any `Send` futures of one output, each in a box of its own.
@@ -422,7 +426,7 @@ impl<F> Group<F> {
     /// Drops all children, running and queued. [Handles](crate::Handle) stay open: a child that one of those
     /// adds in its drop stays.
     pub fn clear(&mut self) {
-        if self.inbox.is_some() {
+        if self.has_handles() {
             self.attend(Step::Clear);
         } else {
             self.clear_set();
@@ -432,7 +436,7 @@ impl<F> Group<F> {
     /// The number of children, running and queued. One that has come by a [handle](crate::Handle) is queued
     /// until the next poll.
     pub fn len(&self) -> usize {
-        self.set.len() + self.inbox.as_ref().map_or(0, |inbox| inbox.waiting())
+        self.set.len() + self.inbox.as_ref().map_or(0, |inbox| inbox.arrived())
     }
 
     /// Whether there is no child.
@@ -496,6 +500,20 @@ impl<F> Group<F> {
         self.len() >= self.limit
     }
 
+    /// What the group shares with its handles, from the first of them on.
+    pub(crate) fn open(&mut self) -> &Arc<Inbox<F>>
+    where
+        F: Future,
+    {
+        // What a handle adds is to be polled, also where the group has resolved before.
+        self.is_terminated = false;
+        let (set, limit) = (&mut self.set, self.limit);
+        self.inbox.get_or_insert_with(|| {
+            let inbox = Inbox::new(VTable::NEW, set.bell(), set.len(), limit);
+            ManuallyDrop::new(Arc::new(inbox))
+        })
+    }
+
     /// Numbers the children from 0 in order of insertion, and gives their number. Keys that were given out
     /// are no longer valid.
     pub(crate) fn renumber(&mut self) -> usize {
@@ -512,7 +530,7 @@ impl<F> Group<F> {
         children
     }
 
-    /// Lowers a limit that is one.
+    /// Lets one child fewer run, where there is a limit.
     pub(crate) fn lower_limit(&mut self) {
         if self.limit != usize::MAX {
             self.set_limit(self.limit - 1);
@@ -524,9 +542,14 @@ impl<F> Group<F> {
         self.attend(Step::Limit);
     }
 
+    /// Whether there is a handle, or has been, since the group last ended.
+    pub(crate) fn has_handles(&self) -> bool {
+        self.inbox.is_some()
+    }
+
     /// Closes the handles, and drops all children.
     pub(crate) fn end(&mut self) {
-        if self.inbox.is_some() {
+        if self.has_handles() {
             self.attend(Step::End);
         } else {
             self.clear_set();
@@ -536,7 +559,7 @@ impl<F> Group<F> {
     /// Does a step of a group with handles.
     #[inline]
     fn attend(&mut self, step: Step) {
-        if self.inbox.is_some() {
+        if self.has_handles() {
             self.attend_inbox(step);
         }
     }
@@ -544,16 +567,16 @@ impl<F> Group<F> {
     #[cold]
     fn attend_inbox(&mut self, step: Step) {
         if let Some(inbox) = &self.inbox {
-            (inbox.owner.attend)(self, step);
+            (inbox.vtable.attend)(self, step);
         }
     }
 
-    pub(crate) fn clear_set(&mut self) {
+    fn clear_set(&mut self) {
         self.queue.clear();
         self.set.clear();
     }
 
-    pub(crate) fn insert_all(&mut self, children: impl Iterator<Item = F>) {
+    fn insert_all(&mut self, children: impl Iterator<Item = F>) {
         if self.limit == usize::MAX {
             self.set.extend(&mut self.added, children.inspect(|_| self.is_terminated = false));
         } else {
@@ -638,7 +661,7 @@ impl<F: Future> Group<F> {
         mut done: impl FnMut(usize, F::Output, usize) -> ControlFlow<B>,
     ) -> Poll<ControlFlow<B>> {
         if let Some(inbox) = &self.inbox {
-            let poll = inbox.owner.poll;
+            let poll = inbox.vtable.poll;
             return self.poll_by(poll, cx, ends, done);
         }
         self.guarded(|group| {
@@ -658,7 +681,7 @@ impl<F: Future> Group<F> {
     #[cold]
     fn poll_by<B>(
         &mut self,
-        poll: PollOwner<F>,
+        poll: PollOpen<F>,
         cx: &mut Context<'_>,
         ends: bool,
         mut done: impl FnMut(usize, F::Output, usize) -> ControlFlow<B>,
@@ -670,10 +693,11 @@ impl<F: Future> Group<F> {
         Poll::Ready(outcome.map_or(ControlFlow::Continue(()), ControlFlow::Break))
     }
 
-    /// Polls what is ready in the set, as the limit allows; breaks with `None` where a queued child may
-    /// start, or enough children have `arrived` while others ended, of which so many are left.
+    /// Polls what is ready in the set, as the limit allows. Breaks with what `done` breaks with; or with
+    /// `None`, where a queued child may start, or a batch has arrived. `arrived` is told how many
+    /// children are left in the set, and gives the number of those that have arrived.
     #[inline]
-    pub(crate) fn poll_set<B>(
+    fn poll_set<B>(
         &mut self,
         cx: &mut Context<'_>,
         budget: &mut Budget,
@@ -689,9 +713,7 @@ impl<F: Future> Group<F> {
             // Whoever looks at an index has had the children renumbered: on 32-bit targets it fits.
             match done(index as usize, output, left + arrived) {
                 ControlFlow::Break(outcome) => ControlFlow::Break(Some(outcome)),
-                ControlFlow::Continue(()) if queued || arrived >= ENOUGH => {
-                    ControlFlow::Break(None)
-                }
+                ControlFlow::Continue(()) if queued || arrived >= BATCH => ControlFlow::Break(None),
                 ControlFlow::Continue(()) => ControlFlow::Continue(()),
             }
         })
@@ -737,7 +759,7 @@ impl<F> fmt::Debug for Group<F> {
 
 impl<F> Drop for Group<F> {
     fn drop(&mut self) {
-        if self.inbox.is_some() {
+        if self.has_handles() {
             self.end();
         }
     }

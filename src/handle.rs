@@ -5,7 +5,6 @@ use core::{
     error::Error,
     fmt,
     future::Future,
-    mem::ManuallyDrop,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -13,11 +12,7 @@ use core::{
 use event_listener::EventListener;
 use futures_core::future::{BoxFuture, LocalBoxFuture};
 
-use crate::{
-    Group,
-    inbox::{Inbox, Owner},
-    sync::Arc,
-};
+use crate::{Group, group::Inbox, sync::Arc};
 
 /// Adds children to a [`Group`] while it runs: from inside a child, from another task or from another
 /// thread.
@@ -150,12 +145,7 @@ impl<F: Future> Group<F> {
     ///
     /// The first one allocates what the handles share; a group that gives out none has none of it.
     pub fn handle(&mut self) -> Handle<F> {
-        // What a handle adds is to be polled, also where the group has resolved before.
-        self.is_terminated = false;
-        let (set, limit) = (&mut self.set, self.limit);
-        let open =
-            || ManuallyDrop::new(Arc::new(Inbox::new(Owner::NEW, set.bell(), set.len(), limit)));
-        Handle { inbox: Arc::clone(self.inbox.get_or_insert_with(open)) }
+        Handle { inbox: Arc::clone(self.open()) }
     }
 }
 
@@ -322,7 +312,7 @@ impl<F> Future for Room<'_, F> {
             if inbox.has_room() {
                 // The next one is told as well: this one may not take the room, or not all of it.
                 *listener = None;
-                inbox.tell(1);
+                inbox.notify(1);
                 return Poll::Ready(Ok(()));
             }
             // It listens first, and looks again then: no room is missed in between.

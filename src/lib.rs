@@ -191,7 +191,6 @@ extern crate alloc;
 pub mod _documentation;
 mod group;
 mod handle;
-mod inbox;
 mod join;
 pub mod policy;
 mod scope;

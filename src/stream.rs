@@ -223,7 +223,7 @@ impl<F: Future> Stream for Completions<'_, F> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         // With handles, more may come.
-        (self.0.len(), self.0.inbox.is_none().then_some(self.0.len()))
+        (self.0.len(), (!self.0.has_handles()).then_some(self.0.len()))
     }
 }
 

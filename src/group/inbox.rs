@@ -10,22 +10,21 @@ use core::{
 
 use event_listener::{Event, EventListener, IntoNotification};
 
+use super::{Group, Reporting};
 use crate::{
-    Group,
-    group::Reporting,
     set::{Arrivals, Bell, Budget, Stack},
     sync::{Arc, AtomicBool, AtomicUsize, Ordering, fence},
 };
 
-/// The inbox of a group that has not ended. It is dropped by [`Step::End`] and [`Owner::poll`] alone, so
+/// The inbox of a group that has not ended. It is dropped by [`Step::End`] and [`VTable::poll`] alone, so
 /// that a group which never has one carries no code to drop it.
-pub(crate) type Open<F> = ManuallyDrop<Arc<Inbox<F>>>;
+pub(super) type Open<F> = ManuallyDrop<Arc<Inbox<F>>>;
 
 const NO_INBOX: &str = "a group with handles has an inbox";
 
-/// The inbox of a group, which is open as long as the group has it.
+/// Open as long as its group has it.
 pub(crate) struct Inbox<F> {
-    pub(crate) owner: Owner<F>,
+    pub(super) vtable: VTable<F>,
     arrivals: Stack<F>,
     bell: Bell,
     /// The children in the group: those that it has taken in, and those that arrive.
@@ -33,26 +32,26 @@ pub(crate) struct Inbox<F> {
     /// The part of `children` that the group has taken in. Written by the group alone.
     taken_in: AtomicUsize,
     limit: AtomicUsize,
-    /// Where those wait who want less `children` than `limit`, or the end.
+    /// Where those wait who want fewer `children` than `limit`, or the end.
     room: Event,
-    /// Whether anybody ever has: the event allocates as soon as it is used, also to notify nobody.
+    /// Whether anybody ever has waited: the event allocates as soon as it is used, also to notify nobody.
     is_awaited: AtomicBool,
 }
 
 /// What a group does because it has handles. These are pointers that the first handle sets, so that a binary
 /// without handles has none of the code behind them.
-pub(crate) struct Owner<F> {
-    pub(crate) attend: fn(&mut Group<F>, Step),
-    pub(crate) poll: PollOwner<F>,
+pub(super) struct VTable<F> {
+    pub(super) attend: fn(&mut Group<F>, Step),
+    pub(super) poll: PollOpen<F>,
 }
 
-/// Polls children until `done` breaks, or until none is left. Whether that ends the group is the third
-/// argument.
-pub(crate) type PollOwner<F> =
+/// Polls children until `done` breaks, or until none is left. The third argument is whether that ends the
+/// group.
+pub(super) type PollOpen<F> =
     fn(&mut Group<F>, &mut Context<'_>, bool, &mut dyn Done<F>) -> Poll<()>;
 
 #[derive(Clone, Copy)]
-pub(crate) enum Step {
+pub(super) enum Step {
     /// What has arrived goes to the set.
     TakeIn,
     /// The same, and then a child that did not come by a handle.
@@ -67,8 +66,9 @@ pub(crate) enum Step {
     End,
 }
 
-/// Is told of each child that is done: a closure, in a form whose type says nothing of outputs.
-pub(crate) trait Done<F> {
+/// Is told of each child that is done. It is a closure, but its type does not name the output, which
+/// [`VTable`] cannot where `F` need not be a future.
+pub(super) trait Done<F> {
     fn done(&mut self, index: usize, output: F::Output, left: usize) -> ControlFlow<()>
     where
         F: Future;
@@ -86,9 +86,9 @@ where
 
 // The counts are relaxed: they carry nothing but themselves.
 impl<F> Inbox<F> {
-    pub(crate) fn new(owner: Owner<F>, bell: Bell, children: usize, limit: usize) -> Self {
+    pub(super) fn new(vtable: VTable<F>, bell: Bell, children: usize, limit: usize) -> Self {
         Self {
-            owner,
+            vtable,
             arrivals: Stack::new(),
             bell,
             children: AtomicUsize::new(children),
@@ -142,10 +142,10 @@ impl<F> Inbox<F> {
         self.room.listen()
     }
 
-    /// Tells those who have waited longest, so many, that there is room or the end.
-    pub(crate) fn tell(&self, waiters: usize) {
-        // Ordering: the fence pairs with the one in `Event::listen`. Who looked before what is told here
-        // had happened, is seen here.
+    /// Tells so many of those who have waited longest that there is room, or the end.
+    pub(crate) fn notify(&self, waiters: usize) {
+        // Ordering: pairs with the fence that `Event::listen` documents. Either this sees the listener
+        // and what was set before it, or who looks again after it sees what the caller has changed.
         fence(Ordering::SeqCst);
         if self.is_awaited.load(Ordering::Relaxed) {
             self.room.notify(waiters.relaxed());
@@ -157,18 +157,19 @@ impl<F> Inbox<F> {
 impl<F> Inbox<F> {
     /// The children that have arrived, or are about to.
     #[inline]
-    pub(crate) fn waiting(&self) -> usize {
+    pub(super) fn arrived(&self) -> usize {
         let taken_in = self.taken_in.load(Ordering::Relaxed);
         self.children.load(Ordering::Relaxed).saturating_sub(taken_in)
     }
 
-    /// A child is done, and so many are left that the group has taken in. Gives those that have arrived.
+    /// Takes note that a child is done and `left` of those that were taken in are not, and gives the
+    /// number of those that have arrived.
     fn child_done(&self, left: usize) -> usize {
         // Whoever asks for room learns of it at once, not at the end of the poll.
         if self.limit.load(Ordering::Relaxed) != usize::MAX {
             self.set_taken_in(left);
         }
-        self.waiting()
+        self.arrived()
     }
 
     /// Takes what has arrived.
@@ -196,7 +197,7 @@ impl<F> Inbox<F> {
     fn close_empty(&self) -> bool {
         let is_closed = self.arrivals.close_empty();
         if is_closed {
-            self.tell(usize::MAX);
+            self.notify(usize::MAX);
         }
         is_closed
     }
@@ -204,7 +205,7 @@ impl<F> Inbox<F> {
     /// Closes the inbox, and gives what has arrived.
     fn close(&self) -> Arrivals<F> {
         let arrivals = self.arrivals.close();
-        self.tell(usize::MAX);
+        self.notify(usize::MAX);
         arrivals
     }
 
@@ -221,19 +222,19 @@ impl<F> Inbox<F> {
         let now = children.wrapping_add(taken_in).wrapping_sub(before);
         // Where there has been room before, whoever waits has been told of it.
         if now < limit && children >= limit {
-            self.tell(1);
+            self.notify(1);
         }
     }
 
     fn set_limit(&self, limit: usize) {
         self.limit.store(limit, Ordering::Relaxed);
-        self.tell(1);
+        self.notify(1);
     }
 }
 
 /// The group's side of its handles.
-impl<F: Future> Owner<F> {
-    pub(crate) const NEW: Self = Self { attend: Self::attend, poll: Self::poll };
+impl<F: Future> VTable<F> {
+    pub(super) const NEW: Self = Self { attend: Self::attend, poll: Self::poll };
 
     fn attend(group: &mut Group<F>, step: Step) {
         let Some(inbox) = &group.inbox else { return };
