@@ -514,6 +514,12 @@ impl<F> Group<F> {
         })
     }
 
+    /// Adds a child ahead of those that have come by handles.
+    pub(crate) fn push_first(&mut self, child: F) {
+        self.insert(child);
+        self.attend(Step::Report);
+    }
+
     /// Numbers the children from 0 in order of insertion, and gives their number. Keys that were given out
     /// are no longer valid.
     pub(crate) fn renumber(&mut self) -> usize {

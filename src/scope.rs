@@ -184,7 +184,7 @@ impl<F, T> Scope<F, T> {
     {
         let mut group = Group::unboxed();
         let body = body(group.handle());
-        group.push(child(body));
+        group.push_first(child(body));
         Self { group, returned, body: Body::Running }
     }
 

@@ -276,16 +276,26 @@ fn scope_that_is_dropped_drops_body_and_children_and_closes_the_handle() {
     assert!(handle.unwrap().go(cast.child(2)).is_err());
 }
 
-/// The children that the body adds while it is made come before it.
+/// It has the place beside the limit: behind a child that waits for it, neither would end.
 #[test]
-fn body_need_not_be_the_first_child() {
-    let cast = Cast::new(1);
-    cast.tell(0, Act::Succeed);
+fn body_comes_before_children_that_were_added_while_it_was_made() {
+    let (cast, task) = (Cast::new(3), Task::default());
     let scope = scope(|group| {
-        group.go(cast.child(0)).unwrap();
-        ready(Ok::<_, usize>("value"))
+        for id in [1, 2] {
+            group.go(cast.child(id)).unwrap();
+        }
+        cast.child(0)
     });
-    assert_eq!(block_on(scope), Ok("value"));
+    let mut scope = scope.with_limit(1);
+    assert!(task.poll(&mut scope).is_pending());
+    assert_eq!(cast.polled(), [0, 1]);
+    for id in [1, 0, 2] {
+        cast.tell(id, Act::Succeed);
+        cast.wake(id);
+        let _ = task.poll(&mut scope);
+    }
+    assert!(scope.is_terminated());
+    cast.assert_all_dropped_once();
 }
 
 #[test]
@@ -318,7 +328,13 @@ fn scope_is_send_where_all_in_it_is() {
             Ok(Cell::new(2))
         }
     }));
-    assert!(format!("{scope:?}").starts_with("Scope { group: Group { running: "));
     assert_eq!(block_on(scope), Ok(Cell::new(2)));
     assert_eq!(seen.into_inner().unwrap(), [1]);
+}
+
+#[test]
+fn scope_says_what_it_is() {
+    let scope = scope(|_| ready(Ok::<_, ()>(())));
+    let group = "Group { running: 1, queued: 0, finished: 0, .. }";
+    assert_eq!(format!("{scope:?}"), format!("Scope {{ group: {group}, .. }}"));
 }
