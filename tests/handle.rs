@@ -647,15 +647,6 @@ fn child_that_adds_its_like_without_end_does_not_hold_the_executor() {
 }
 
 #[test]
-fn group_of_any_output_closes_only_when_all_are_done() {
-    let mut group = Group::new();
-    let handle = group.handle();
-    group.go(pending::<()>());
-    assert!(Task::default().poll(&mut group.next()).is_pending());
-    assert!(!handle.is_closed());
-}
-
-#[test]
 fn handle_and_its_errors_say_what_they_are() {
     let mut group = Group::unboxed().with_limit(1);
     let handle = group.handle();
