@@ -5,24 +5,25 @@
 //!
 //! [`Set::insert`] writes it to a slot of a page, where it stays; once started, the next round polls
 //! it. Its waker sets its ready bit; the first bit in a page puts the page on the ready stack; the
-//! first change of the *ready word*, which holds the stack's head, the bits of the first page and the
-//! lead, wakes the task. A round takes the ready word with one swap and the bits of each page on the
-//! stack with one more, and [`Set::poll_each`] polls each child that it found once. A child that is done
-//! or removed is dropped in its slot. One that panics stays in it: whoever polls the set clears it when
-//! that unwinds.
+//! first change of the *ready word* wakes the task. A round takes the ready word with one swap and the
+//! bits of each page on the stack with one more, and [`Set::poll_each`] polls each child that it found
+//! once. A child that is done or removed is dropped in its slot. One that panics stays in it: whoever
+//! polls the set clears it when that unwinds.
 //!
-//! One that is added from elsewhere is put on a [`Stack`] first, and inserted when the user of the set takes
-//! all that has arrived there.
+//! A child that is added from elsewhere arrives on a [`Stack`], and is inserted when the owner takes
+//! all that is there.
 //!
 //! # Words
 //!
 //! - The *owner* is whoever has the set by `&mut`; everybody else is a *waker*. What the owner alone
 //!   knows of pages and rounds is the *schedule*. It lies in the hub, and moving a set moves a pointer.
-//! - The *hub* is what all pages share: the ready word, the *task*, which is the waker of whoever polls the
-//!   set, and the schedule. While the ready word is *held*, wakes are noted and nobody is notified; otherwise the set is
-//!   *armed*.
+//! - The *ready word* holds the head of the ready stack, the bits of the first page, the lead, and
+//!   whether the bell was rung.
+//! - The *hub* is what all pages share: the ready word, the *task*, which is the waker of whoever polls
+//!   the set, and the schedule. While the ready word is *held*, wakes are noted and nobody is notified;
+//!   otherwise the set is *armed*.
 //! - The *lead* is a child that was woken when nothing else was ready.
-//! - The *bell* is a waker of no child: it is rung for those who have put one on a stack.
+//! - The *bell* is the waker of no child: whoever puts one on an idle stack rings it.
 //! - A *round* polls what was ready when it began, page by page; a page of the round has its *turn*.
 //! - A child is *running* once it was started, unless that is taken back, and *fresh* until it is
 //!   polled for the first time.
@@ -35,8 +36,8 @@
 //! 3. Children are polled and dropped only by the owner, who has the set by `&mut`. A child never
 //!    moves after it was stored, and is dropped in its slot. A slot's bit in `stored` says whether
 //!    there is a child in it.
-//! 4. No lock exists, so none is held while foreign code runs (`poll`, `wake`, `drop`, a waker's
-//!    `clone`). Before foreign code runs, the owner's fields are consistent: it may panic.
+//! 4. There is no lock here, so none is held while foreign code runs (`poll`, `wake`, `drop`, a
+//!    waker's `clone`). Before foreign code runs, the owner's fields are consistent: it may panic.
 //! 5. A page whose bits are zero is not on the ready stack. It is put there by whoever makes the step
 //!    of its bits from zero, once, and the owner takes it off before it takes the bits. So a page is
 //!    never on the stack twice, and bits that are set are on their way to the owner, or too late.
@@ -49,9 +50,11 @@
 //!    same, nobody uses the task's waker, and only then it is replaced or dropped.
 //! 8. The memory of a page is freed with its last reference; the owner and each waker have one. Each
 //!    page and each bell has a reference to the first, where the hub lies.
-//! 9. An empty stack is left idle only where nothing has arrived since a poll of the set began that is
-//!    pending, and whoever pushes to an idle stack rings the bell. So what arrives is taken before the
-//!    owner waits, or wakes the task (invariant 6).
+//! 9. A poll that is pending has made a watched stack idle, in one step that found it empty, or has
+//!    woken the task itself; and whoever pushes to an idle stack rings the bell. So what arrives is
+//!    taken before the owner waits, or wakes the task (invariant 6).
+//! 10. A node belongs to whoever pushes it until the exchange that puts it on the stack, and then to
+//!     whoever takes it off with a swap. Its link is written before that exchange.
 
 mod page;
 mod ready;

@@ -4,7 +4,7 @@
 mod kit;
 
 use std::cell::Cell;
-use std::future::{Future, pending, ready};
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};

@@ -24,12 +24,12 @@ struct Node<T> {
     item: T,
 }
 
-// SAFETY: an item goes through it from one thread to another, and nobody has a reference to one that is on
-// it.
+// SAFETY: items go from the thread that pushes to the one that takes, and nobody has a reference to one
+// in between (invariant 10).
 unsafe impl<T: Send> Send for Stack<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Stack<T> {}
-// SAFETY: it owns its items.
+// SAFETY: its nodes are its own (invariant 10), and so are their items.
 unsafe impl<T: Send> Send for Arrivals<T> {}
 // SAFETY: a shared one gives out nothing but its length.
 unsafe impl<T> Sync for Arrivals<T> {}
@@ -39,7 +39,7 @@ impl<T> Stack<T> {
     const WATCHED: *mut Node<T> = ptr::without_provenance_mut(1);
     const CLOSED: *mut Node<T> = ptr::without_provenance_mut(2);
 
-    /// Idle: where the owner does not wait yet, to tell it changes nothing.
+    /// Idle: nobody is at work on it. To ring the bell of a set that nobody has polled yet changes nothing.
     pub(crate) fn new() -> Self {
         const { assert!(align_of::<Node<T>>() > 2, "no node has the address of a state") }
         Self { head: AtomicPtr::new(Self::IDLE), items: PhantomData }
@@ -56,19 +56,20 @@ impl<T> Stack<T> {
         }
         let node = Box::into_raw(Box::new(Node { next: head, item }));
         loop {
-            // Ordering: Release publishes the node to the Acquire with which it is taken, also from
-            // below others, as their exchanges continue its release sequence. That whoever finds the
-            // stack idle rings after the owner has looked at the ready word, is the doing of that word.
+            // Ordering: Release pairs with the Acquire of the swap that takes the node, also from below
+            // others, as their exchanges continue its release sequence. To find the stack idle takes no
+            // Acquire: the bell's step of the ready word comes before the owner's look at that word, which
+            // then looks at the stack as well, or after it, and wakes the task.
             match self.head.compare_exchange_weak(head, node, Ordering::Release, Ordering::Acquire)
             {
                 Ok(_) => return Ok(head == Self::IDLE),
                 Err(seen) if seen == Self::CLOSED => {
-                    // SAFETY: made above by `Box::into_raw`, and nobody else has seen it.
+                    // SAFETY: made above by `Box::into_raw`, and not on the stack (invariant 10).
                     return Err(unsafe { Box::from_raw(node) }.item);
                 }
                 Err(seen) => head = seen,
             }
-            // SAFETY: as above.
+            // SAFETY: it is not on the stack yet (invariant 10).
             unsafe { (*node).next = head };
         }
     }
@@ -94,12 +95,15 @@ impl<T> Stack<T> {
     fn take_and(&self, state: *mut Node<T>) -> Arrivals<T> {
         // Ordering: Relaxed. What this misses is still there when the owner leaves.
         let head = self.head.load(Ordering::Relaxed);
+        debug_assert!(head != Self::CLOSED, "to take from it would open it again");
         // Watched stays watched: nobody waits to be told.
         if head == Self::WATCHED || head == state {
             return Arrivals { first: ptr::null_mut(), len: 0 };
         }
         // Ordering: Acquire pairs with the Release in `push`.
-        Arrivals::of(self.head.swap(state, Ordering::Acquire))
+        let head = self.head.swap(state, Ordering::Acquire);
+        // SAFETY: taken off by this swap (invariant 10).
+        unsafe { Arrivals::of(head) }
     }
 
     /// Makes a watched stack idle; `false` if there is something on it (invariant 9).
@@ -126,8 +130,11 @@ impl<T> Stack<T> {
 
     /// Closes the stack, and takes everything.
     pub(crate) fn close(&self) -> Arrivals<T> {
-        // Ordering: Acquire pairs with the Release in `push`, and Release with the Acquire there.
-        Arrivals::of(self.head.swap(Self::CLOSED, Ordering::AcqRel))
+        // Ordering: Acquire pairs with the Release in `push`, and Release with the Acquire there and in
+        // `is_closed`.
+        let head = self.head.swap(Self::CLOSED, Ordering::AcqRel);
+        // SAFETY: taken off by this swap (invariant 10).
+        unsafe { Arrivals::of(head) }
     }
 }
 
@@ -138,13 +145,17 @@ impl<T> Drop for Stack<T> {
 }
 
 impl<T> Arrivals<T> {
-    /// The nodes from the last to the first, which are the caller's now.
-    fn of(head: *mut Node<T>) -> Self {
+    /// Those of the last node and all that it links to.
+    ///
+    /// # Safety
+    ///
+    /// The caller has taken them off a stack with the swap that gave `head` (invariant 10).
+    unsafe fn of(head: *mut Node<T>) -> Self {
         let mut arrivals = Self { first: ptr::null_mut(), len: 0 };
         let mut last = head;
         while ![Stack::<T>::IDLE, Stack::<T>::WATCHED, Stack::<T>::CLOSED].contains(&last) {
-            // SAFETY: a node lives until it is taken by `next`, and its link was written before it
-            // could be reached.
+            // SAFETY: the caller's node, by the contract; it is freed by `next` alone. Its link was
+            // written before the exchange that the swap has seen (invariant 10).
             let before = unsafe { mem::replace(&mut (*last).next, arrivals.first) };
             arrivals.first = last;
             arrivals.len += 1;
@@ -162,8 +173,8 @@ impl<T> Iterator for Arrivals<T> {
         if self.first.is_null() {
             return None;
         }
-        // SAFETY: made by `Box::into_raw` in `push`, taken off the stack by whoever made these arrivals,
-        // and off these only here.
+        // SAFETY: made by `Box::into_raw` in `push`, and one of these arrivals (invariant 10), which it
+        // leaves here alone.
         let node = *unsafe { Box::from_raw(self.first) };
         self.first = node.next;
         self.len -= 1;
