@@ -21,7 +21,8 @@ use crate::{Group, group::Inbox, sync::Arc};
 /// adds is a child as any other: it runs in the group and is dropped with it, and the group is done only
 /// when it is. `go` boxes any future, for the groups of [`new`](Group::new) and
 /// [`new_local`](Group::new_local); [`push`](Handle::push) takes one of the group's own type. Both queue it
-/// where the limit is reached, and neither waits.
+/// where the limit is reached, and neither waits. Nor do they give a [`Key`](crate::Key): what a handle adds
+/// cannot be [removed](Group::remove).
 ///
 /// ```
 /// use errgroup::{BoxFuture, Group, Handle};
@@ -57,10 +58,18 @@ use crate::{Group, group::Inbox, sync::Arc};
 /// dropped then, with the other children. A closed handle stays closed. A group that is used again gives
 /// out new ones.
 ///
-/// So a producer outside of the group needs somebody inside: a child that awaits it, for example.
+/// So a producer outside of the group needs somebody inside: a child that awaits it, or the body of a
+/// scope.
 ///
-/// Within a child, as it is polled, the group has not ended, so that `handle.go(..).ok()` throws nothing away
-/// there.
+/// While a child is polled its group has not ended, so that there `handle.go(..).ok()` throws nothing away.
+/// Elsewhere it may have: give the error on, as the recipes do.
+///
+/// # Joins and streams
+///
+/// [`try_join`](Group::try_join) and [`join`](Group::join) give the values of children that are added meanwhile
+/// after the others, in the order in which they arrived. [`quorum`](Group::quorum) gives up as soon as the
+/// children that there are do not suffice, whoever has a handle. [`next`](Group::next) and
+/// [`completions`](Group::completions) close the handles when they give `None`.
 ///
 /// # Order
 ///
@@ -70,21 +79,20 @@ use crate::{Group, group::Inbox, sync::Arc};
 /// # Waking
 ///
 /// A child that is added while the group is being polled has its first poll before that ends, or the task
-/// is woken for it. Otherwise the first one that arrives wakes the task, and those that follow until the
-/// next poll do not.
+/// is woken for it. Where the group is pending, the first child that arrives wakes the task, and those that
+/// follow until the next poll do not. Where nobody waits for the group, nobody is woken.
 ///
 /// # Complexity
 ///
-/// To add takes no lock and allocates once, for the place in the inbox; `go` allocates the box as well.
-/// A group without a handle has no inbox. It takes a step for each child in each poll, all of
-/// those that have arrived at once.
+/// To add is O(1), takes no lock and allocates once, for the place in the inbox; `go` allocates the box as
+/// well. The group takes all that has arrived at once. Without a handle it has no inbox.
 ///
 /// A handle that outlives its group keeps some of its memory: that of the first few slots, never a child.
 pub struct Handle<F> {
     inbox: Arc<Inbox<F>>,
 }
 
-/// The future of [`Handle::ready`].
+/// The future of [`Handle::ready`]. It does not run the group, as that of [`Group::ready`] does.
 #[must_use = "futures do nothing unless polled"]
 pub struct Room<'a, F> {
     handle: &'a Handle<F>,
@@ -143,7 +151,7 @@ impl<F: Future> Group<F> {
     /// # });
     /// ```
     ///
-    /// The first one allocates what the handles share; a group that gives out none has none of it.
+    /// The first one allocates what the handles share, and the first slots where the group has none yet.
     pub fn handle(&mut self) -> Handle<F> {
         Handle { inbox: Arc::clone(self.open()) }
     }
@@ -151,6 +159,20 @@ impl<F: Future> Group<F> {
 
 impl<'a, O> Handle<BoxFuture<'a, O>> {
     /// Adds a child in a box. Where the limit is reached, it is queued.
+    ///
+    /// ```
+    /// # smol::block_on(async {
+    /// let mut group = errgroup::Group::new();
+    /// let handle = group.handle();
+    /// group.go(async move {
+    ///     for n in 1..4 {
+    ///         handle.go(async move { if n % 2 == 1 { Ok(()) } else { Err(n) } }).ok();
+    ///     }
+    ///     Ok(())
+    /// });
+    /// assert_eq!(group.await, Err(2));
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -163,6 +185,32 @@ impl<'a, O> Handle<BoxFuture<'a, O>> {
     }
 
     /// Adds a child in a box, if it can run at once.
+    ///
+    /// A child that must not wait for a free place runs the other itself where there is none:
+    ///
+    /// ```
+    /// use errgroup::{BoxFuture, Handle};
+    ///
+    /// type Child = BoxFuture<'static, Result<(), std::io::Error>>;
+    ///
+    /// # async fn compress(part: u32) -> Result<(), std::io::Error> { Ok(()) }
+    /// async fn halves(group: Handle<Child>) -> Result<(), std::io::Error> {
+    ///     let refused = group.try_go(compress(0)).err();
+    ///     compress(1).await?;
+    ///     match refused {
+    ///         Some(refused) => refused.into_inner().await,
+    ///         None => Ok(()),
+    ///     }
+    /// }
+    /// # smol::block_on(async {
+    /// # for limit in [1, 2] {
+    /// # let mut group = errgroup::Group::new().with_limit(limit);
+    /// # let handle = group.handle();
+    /// # group.go(halves(handle));
+    /// # group.await.unwrap();
+    /// # }
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -177,6 +225,8 @@ impl<'a, O> Handle<BoxFuture<'a, O>> {
 
 impl<'a, O> Handle<LocalBoxFuture<'a, O>> {
     /// Adds a child in a box. Where the limit is reached, it is queued.
+    ///
+    /// As [`go`](#method.go) of a handle to a `Send` group.
     ///
     /// # Errors
     ///
@@ -204,14 +254,29 @@ impl<'a, O> Handle<LocalBoxFuture<'a, O>> {
 impl<F> Handle<F> {
     /// Adds a child as it is, without a box. Where the limit is reached, it is queued.
     ///
+    /// ```
+    /// use errgroup::Group;
+    /// use std::{future::ready, thread};
+    ///
+    /// # smol::block_on(async {
+    /// let mut group = Group::unboxed();
+    /// let handle = group.handle();
+    /// thread::spawn(move || handle.push(ready(7)).is_ok()).join().unwrap();
+    /// assert_eq!(group.next().await, Some(7));
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
-    /// [`Closed`] with the future, if the group has ended.
+    /// [`Closed`] with the future, if the group has ended. To give it on by `?`, let go of the future, which
+    /// may borrow: `handle.push(child).map_err(|closed| closed.map(drop))?`.
     pub fn push(&self, child: F) -> Result<(), Closed<F>> {
         self.inbox.push(child).map_err(Closed)
     }
 
     /// Adds a child as it is, if it can run at once.
+    ///
+    /// It is not queued. A place that a sibling has just left counts as free in the same poll.
     ///
     /// # Errors
     ///
@@ -276,6 +341,10 @@ impl<F> Handle<F> {
     ///
     /// It holds a place among those who wait, and nothing else: dropping it lets the next one go first.
     ///
+    /// # Complexity
+    ///
+    /// It allocates once where it has to wait, and the first in a group to wait once more.
+    ///
     /// # Fairness
     ///
     /// Who waits longest is told first of room. It tells the next one when it is polled, so that one that
@@ -292,8 +361,17 @@ impl<F> Handle<F> {
 
     /// Whether the group has ended.
     ///
-    /// That it has not may be over when the caller learns of it, but from inside of a child that is being
-    /// polled.
+    /// `true` stays true. `false` may be outdated as soon as the caller sees it, unless the caller is a child
+    /// that is being polled.
+    ///
+    /// ```
+    /// let mut group = errgroup::Group::new();
+    /// let handle = group.handle();
+    /// group.go(async { Ok::<(), ()>(()) });
+    /// assert!(!handle.is_closed());
+    /// smol::block_on(group).unwrap();
+    /// assert!(handle.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.inbox.is_closed()
     }
@@ -349,6 +427,23 @@ impl<F> Closed<F> {
     pub fn into_inner(self) -> F {
         self.0
     }
+
+    /// The same error with what `f` makes of the future: with `drop`, it is one to give on.
+    ///
+    /// ```
+    /// use errgroup::{BoxFuture, Handle};
+    /// use std::io;
+    ///
+    /// fn add<'a>(handle: &Handle<BoxFuture<'a, io::Result<()>>>) -> io::Result<()> {
+    ///     handle.go(async { Ok(()) }).map_err(|closed| io::Error::other(closed.map(drop)))
+    /// }
+    ///
+    /// let handle = errgroup::Group::new().handle();
+    /// assert_eq!(add(&handle).unwrap_err().to_string(), "the group has ended");
+    /// ```
+    pub fn map<T>(self, f: impl FnOnce(F) -> T) -> Closed<T> {
+        Closed(f(self.0))
+    }
 }
 
 impl<F> fmt::Debug for Closed<F> {
@@ -370,6 +465,14 @@ impl<F> TryPushError<F> {
     pub fn into_inner(self) -> F {
         match self {
             Self::Full(child) | Self::Closed(child) => child,
+        }
+    }
+
+    /// The same error with what `f` makes of the future, as [`Closed::map`].
+    pub fn map<T>(self, f: impl FnOnce(F) -> T) -> TryPushError<T> {
+        match self {
+            Self::Full(child) => TryPushError::Full(f(child)),
+            Self::Closed(child) => TryPushError::Closed(f(child)),
         }
     }
 }

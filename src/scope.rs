@@ -50,16 +50,16 @@ const OVER: &str = "a scope was polled after it had resolved or panicked";
 
 /// Runs `body` together with the children that it adds, and returns its value when all are done.
 ///
-/// The body is called at once, with a [`Handle`], and the future that it returns is the first child. So it
-/// runs along with the others, whatever it awaits, and an error ends all: that of the body or that of a
-/// child. The handle may go on to the children, which then add more.
+/// The body is called at once, with a [`Handle`], and its future is the first child. So it runs along with
+/// the others, whatever it awaits, and an error ends all: that of the body or that of a child. The handle
+/// may go on to the children, which then add more.
 ///
 /// ```
 /// async fn fetch(n: u32) -> Result<u32, std::io::Error> { Ok(n * n) }
 ///
 /// # smol::block_on(async {
-/// let (sender, squares) = smol::channel::unbounded();
-/// let sum = errgroup::scope(|group| async move {
+/// let sum = errgroup::scope(async |group| {
+///     let (sender, squares) = smol::channel::unbounded();
 ///     for n in 0..10 {
 ///         let sender = sender.clone();
 ///         group.go(async move {
@@ -67,42 +67,53 @@ const OVER: &str = "a scope was polled after it had resolved or panicked";
 ///             Ok(())
 ///         }).ok();
 ///     }
-///     drop(sender);
-///     // The children run while their results are awaited here.
+///     drop(sender); // the children have theirs: the channel ends with the last of them
 ///     let mut sum = 0;
 ///     while let Ok(square) = squares.recv().await {
-///         sum += square;
+///         sum += square; // the children run meanwhile, at most four at a time
 ///     }
 ///     Ok::<_, std::io::Error>(sum)
 /// });
-/// assert_eq!(sum.await?, 285);
+/// assert_eq!(sum.with_limit(4).await?, 285);
 /// # Ok::<_, std::io::Error>(()) }).unwrap();
 /// ```
 ///
-/// Body and children may borrow what outlives the scope. They may not borrow from the body itself, which
-/// is a child as they are:
+/// A child returns `()`: what it finds it sends, or writes to what it borrows. In the body, `go` is refused
+/// only when the group has ended, and then the body is no longer polled: so `ok` throws nothing away.
+///
+/// # Borrowing
+///
+/// Body and children may borrow what outlives the scope. Children may not borrow from the body itself,
+/// which is a child as they are. An async closure borrows what it names, and is given on with `async move`
+/// only what it is to own. Where a child needs `move` for one thing, reborrow the others for it:
 ///
 /// ```
 /// use std::sync::Mutex;
 ///
 /// # smol::block_on(async {
-/// let log = Mutex::new(Vec::new());
-/// let note = |what| log.lock().unwrap().push(what);
-/// errgroup::scope(|group| async move {
-///     group.go(async move { Ok(note("child")) }).ok();
-///     note("body");
+/// let (names, log) = (["ann", "bob"], Mutex::new(Vec::new()));
+/// errgroup::scope(async |group| {
+///     let log = &log;
+///     for name in &names {
+///         // `name` moves to the child, and of `log` the reference.
+///         group.go(async move { Ok(log.lock().unwrap().push(*name)) }).ok();
+///     }
 ///     Ok::<_, ()>(())
 /// })
 /// .await
 /// .unwrap();
-/// assert_eq!(log.into_inner().unwrap(), ["body", "child"]);
+/// assert_eq!(log.into_inner().unwrap(), names);
 /// # });
 /// ```
 ///
-/// Everything is `Send`; without that, use [`scope_local`]. A limit is set with [`Scope::with_limit`].
-/// [Adding from inside](crate::_documentation::adding) has recipes.
+/// The body, the children and the value are `Send`; the error need not be. Without that, use
+/// [`scope_local`]. A limit is set with [`Scope::with_limit`]. [Adding from
+/// inside](crate::_documentation::adding) has recipes.
 ///
-/// It allocates the box of the body, and a few times for what body, children and scope share.
+/// # Complexity
+///
+/// Five allocations: the box of the body, the value, what scope and body share for it, and what a
+/// [handle](Group::handle) needs.
 ///
 /// # Errors
 ///
@@ -190,12 +201,13 @@ impl<F, T> Scope<F, T> {
 
     /// Starts no child while `limit` or more are running, and queues the rest, first in first out.
     ///
-    /// The body is not counted: it always runs, and may wait for room with [`Handle::ready`].
+    /// The body is not counted: it always runs, and may wait for room with [`Handle::ready`]. A child that
+    /// awaits another child can wait for ever, as the other may be queued behind it.
     ///
     /// ```
     /// # async fn store(n: u32) -> Result<(), std::io::Error> { Ok(()) }
     /// # smol::block_on(async {
-    /// let stored = errgroup::scope(|group| async move {
+    /// let stored = errgroup::scope(async |group| {
     ///     for n in 0..100 {
     ///         group.ready().await.ok();
     ///         group.go(store(n)).ok(); // at most three are in memory

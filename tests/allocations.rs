@@ -339,3 +339,13 @@ fn children_that_add_the_next_take_one_allocation_each() {
     assert_eq!((group.finished(), info.count_total), (1_001, 1_000));
     drop(group);
 }
+
+#[test]
+fn scope_is_five_allocations() {
+    let info = measure(|| {
+        let mut scope = errgroup::scope(|_| ready(Ok::<_, ()>("value")));
+        let poll = Pin::new(&mut scope).poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(poll, Poll::Ready(Ok("value")));
+    });
+    assert_eq!((info.count_total, info.count_current), (5, 0));
+}

@@ -6,7 +6,7 @@
 //! one to the code that begins.
 //!
 //! The end needs no counting. The group is done when no child is left, and a child that adds another is still
-//! there while it does.
+//! there while it does. Give each child a clone of the handle: it keeps nothing going.
 //!
 //! # Recursion
 //!
@@ -48,10 +48,11 @@
 //! # Ok::<_, io::Error>(()) }).unwrap();
 //! ```
 //!
-//! Without that function the compiler says E0283: whether `visit` is `Send`, which `go` asks, would depend
-//! on the answer. The box that breaks the circle of types is that of `go`. What the children share, here a
-//! counter, is borrowed from outside of the group. `ok` throws nothing away: while a child is polled its
-//! group has not ended, and `go` is not refused.
+//! Without that function the compiler says E0283, or that a "future created by async block is not `Send`":
+//! whether `visit` is `Send`, which `go` asks, would depend on the answer. The box that breaks the circle of
+//! types is that of `go`; in a group without boxes, children cannot add their own like. What the children
+//! share, here a counter, is borrowed from outside of the group. `ok` throws nothing away: while a child is
+//! polled its group has not ended, and `go` is not refused.
 //!
 //! A function that returns the box does the same in one, and is added by `push`:
 //!
@@ -113,11 +114,49 @@
 //! that must not pile up, the one that begins the work waits for room, by
 //! [`Handle::ready`](crate::Handle::ready); a child that does so holds the place that it waits for.
 //!
+//! For the same reason a child had better not await what another child sends: the other may be queued behind
+//! those that wait. The body of a scope may, as it takes no place. A child that needs the result of a part
+//! adds that part only if it runs at once, and otherwise runs it itself, where it stands:
+//!
+//! ```
+//! use errgroup::{BoxFuture, Handle};
+//!
+//! type Child = BoxFuture<'static, Result<(), String>>;
+//!
+//! /// The sum of a range: one half by another child, if there is room for it.
+//! fn sum(from: u64, to: u64, group: Handle<Child>) -> BoxFuture<'static, Result<u64, String>> {
+//!     Box::pin(async move {
+//!         if to - from < 10 {
+//!             return Ok((from..to).sum());
+//!         }
+//!         let middle = from + (to - from) / 2;
+//!         let (sender, half) = smol::channel::bounded(1);
+//!         let part = sum(from, middle, group.clone());
+//!         let refused = group.try_go(async move {
+//!             sender.send(part.await?).await.ok();
+//!             Ok(())
+//!         });
+//!         let other = sum(middle, to, group).await?;
+//!         if let Err(refused) = refused {
+//!             refused.into_inner().await?;
+//!         }
+//!         Ok(other + half.recv().await.map_err(|_| "the half has ended".to_string())?)
+//!     })
+//! }
+//!
+//! # smol::block_on(async {
+//! # for limit in [1, 2, 3, 100] {
+//! let total = errgroup::scope(|group| sum(0, 1000, group)).with_limit(limit);
+//! assert_eq!(total.await, Ok(499_500));
+//! # }
+//! # });
+//! ```
+//!
 //! # A producer in another task
 //!
 //! It adds by a handle, from whichever thread it runs on, and the group is awaited elsewhere. A handle does
-//! not keep the group going, so a child stands for the producer, and awaits it: its task here, or a
-//! channel whose other end it has.
+//! not keep the group going, so somebody inside stands for the producer, and awaits it. The body of a scope
+//! is best at it, as it takes no place under the limit:
 //!
 //! ```
 //! use std::{io, sync::atomic::{AtomicU32, Ordering::Relaxed}};
@@ -125,19 +164,19 @@
 //! static SUM: AtomicU32 = AtomicU32::new(0);
 //!
 //! # smol::block_on(async {
-//! let total = errgroup::scope(|group| async move {
+//! let total = errgroup::scope(async |group| {
 //!     let producer = smol::spawn(async move {
 //!         for n in 0..100 {
-//!             group.ready().await.map_err(io::Error::other)?;
+//!             group.ready().await?;
 //!             let child = async move {
 //!                 SUM.fetch_add(n, Relaxed);
 //!                 Ok(())
 //!             };
-//!             group.go(child).ok();
+//!             group.go(child).map_err(|closed| closed.map(drop))?;
 //!         }
-//!         Ok::<_, io::Error>(100)
+//!         Ok::<_, errgroup::Closed<()>>(100)
 //!     });
-//!     producer.await // dropped with the scope, where a child fails
+//!     producer.await.map_err(io::Error::other) // dropped with the scope, where a child fails
 //! });
 //! assert_eq!(total.with_limit(8).await?, 100);
 //! assert_eq!(SUM.load(Relaxed), 4950);
@@ -145,43 +184,59 @@
 //! ```
 //!
 //! The task must not borrow, as it may outlive the scope. So its handle is one of `'static` children, and in
-//! such a scope neither they nor the body borrow anything.
+//! such a scope neither they nor the body borrow anything. [`Closed`](crate::Closed) says only that the group
+//! has ended. Why, is what the scope resolves to.
+//!
+//! A thread does the same with `block_on`, and the body awaits its end:
+//!
+//! ```
+//! # async fn insert(line: u32) -> Result<(), std::io::Error> { Ok(()) }
+//! # smol::block_on(async {
+//! let read = errgroup::scope(async |group| {
+//!     let thread = smol::unblock(move || {
+//!         for line in 0..100 {
+//!             smol::block_on(group.ready())?;
+//!             group.go(insert(line)).map_err(|closed| closed.map(drop))?;
+//!         }
+//!         Ok::<_, errgroup::Closed<()>>(())
+//!     });
+//!     thread.await.map_err(std::io::Error::other)
+//! });
+//! read.with_limit(4).await?;
+//! # Ok::<_, std::io::Error>(()) }).unwrap();
+//! ```
 //!
 //! # A service that stops with the body
 //!
-//! A child that never ends would keep the scope from its end. One that is to run for as long as the body does is
-//! raced with it, in the same child:
+//! A child that never ends would keep the scope from its end. One that is to run until all is done is not in
+//! the scope but raced with it:
 //!
 //! ```
-//! use futures::{future, FutureExt};
+//! use std::{future, io};
 //!
-//! async fn heartbeat() -> std::io::Error {
+//! async fn heartbeat() -> io::Error {
 //!     future::pending().await // beats, until it fails
 //! }
 //!
 //! # smol::block_on(async {
-//! let answer = errgroup::scope(|group| async move {
-//!     let work = async {
-//!         group.go(async { Ok(()) }).ok();
-//!         Ok(42)
-//!     };
-//!     // The service is dropped as soon as the work is done, and its failure ends all.
-//!     futures::select_biased! {
-//!         answer = work.fuse() => answer,
-//!         error = heartbeat().fuse() => Err(error),
-//!     }
+//! let work = errgroup::scope(async |group| {
+//!     group.go(async { Ok(()) }).ok();
+//!     Ok(42)
 //! });
-//! assert_eq!(answer.await?, 42);
-//! # Ok::<_, std::io::Error>(()) }).unwrap();
+//! // Dropped as soon as the work is done; and where it fails, the work is.
+//! let service = async { Err(heartbeat().await) };
+//! assert_eq!(smol::future::or(work, service).await?, 42);
+//! # Ok::<_, io::Error>(()) }).unwrap();
 //! ```
 //!
-//! One that is to finish what it has begun, or to go on until the children are done as well, is a child, and
-//! told by a channel that is closed when the last of its senders is dropped:
+//! One that is to stop with the body, though children go on, is raced with what the body does, in the same
+//! way. And one that is to finish what it has begun is a child, told by a channel that is closed when the last
+//! of its senders is dropped:
 //!
 //! ```
 //! # async fn serve(request: u32) -> Result<(), String> { Ok(()) }
 //! # smol::block_on(async {
-//! let served = errgroup::scope(|group| async move {
+//! let served = errgroup::scope(async |group| {
 //!     let (requests, inbox) = smol::channel::bounded(4);
 //!     group.go(async move {
 //!         while let Ok(request) = inbox.recv().await {
