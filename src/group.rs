@@ -120,7 +120,7 @@ use crate::{
 /// caught aborts.
 ///
 /// Adding a child panics where there are too many: half a billion on 64-bit targets, a million on
-/// 32-bit ones.
+/// 32-bit ones. Where they came by a [handle](crate::Handle), the poll does.
 ///
 /// # Cancel safety
 ///
@@ -137,8 +137,8 @@ use crate::{
 /// child that is woken again after a round took it up, and before its turn, may be polled once more
 /// than it needs; so may a new child in the slot of one that was woken before it was dropped.
 ///
-/// One poll of the group makes at most as many child polls as children run, or 256 if that is more. It
-/// ends early after 256 children that were woken and yet stay pending. A new child that stays pending
+/// One poll of the group makes at most as many child polls as children run when it begins, or 256 if that
+/// is more. It ends early after 256 children that were woken and yet stay pending. A new child that stays pending
 /// does not count; a child that is woken while it is polled, new or not, counts for 8. Then the group
 /// wakes its task, and lets the executor go on. Without this, work would be quadratic where an executor
 /// makes ready children wait, as tokio does in a task that has used up its budget
@@ -148,11 +148,13 @@ use crate::{
 ///
 /// # Complexity
 ///
-/// Adding a child is O(1), and takes no lock and no atomic operation. A wake is O(1) whatever the size
-/// of the group, and a poll is linear in the children that were woken. Children live in pages of up to
+/// Adding a child is O(1), and takes no lock and, in a group without [handles](crate::Handle), no atomic
+/// operation. A wake is O(1) whatever the size of the group, and a poll is linear in the children that were
+/// woken or have come by a handle. Children live in pages of up to
 /// 64 slots (32 on 32-bit targets), each page one allocation; the first pages are small. Slots are
-/// used again. A wake allocates nothing, and neither does a poll, unless the group has changed tasks
-/// in the very moment when the old one is being woken. A group keeps its pages until it is dropped.
+/// used again. A wake allocates nothing, and neither does a poll, but for pages where children have come by
+/// a handle, and where the group has changed tasks in the very moment when the old one is being woken. A
+/// group keeps its pages until it is dropped.
 #[must_use = "nothing runs until the group is polled: `.await` it, or take outputs with `next`"]
 pub struct Group<F> {
     set: Set<F>,
@@ -193,6 +195,9 @@ pub struct Key {
 /// assert_eq!(refused.into_inner(), Err(()));
 /// ```
 pub struct Full<F>(F);
+
+pub(crate) const LIMIT_OF_ZERO: &str =
+    "a limit of 0 would never let a child run: the least limit is 1";
 
 /// So many children that arrive within a round are taken in there, while they are in the cache, and do not
 /// wait for its end.
@@ -366,7 +371,7 @@ impl<F> Group<F> {
     /// If `limit` is 0. Go's `SetLimit(0)` makes every `Go` wait for ever. `usize::MAX` is no limit.
     #[track_caller]
     pub fn with_limit(mut self, limit: usize) -> Self {
-        assert!(limit > 0, "a limit of 0 would never let a child run: the least limit is 1");
+        assert!(limit > 0, "{LIMIT_OF_ZERO}");
         self.attend(Step::TakeIn);
         self.set_limit(limit);
         let fresh = self.set.unstart_fresh().into_iter();
@@ -449,7 +454,7 @@ impl<F> Group<F> {
         self.set.running()
     }
 
-    /// The number of children that the limit holds back.
+    /// The number of children that the limit holds back, or that the next poll takes in.
     pub fn queued(&self) -> usize {
         self.len() - self.running()
     }

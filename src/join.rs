@@ -85,7 +85,8 @@ impl<F: Future> Group<F> {
     /// # });
     /// ```
     ///
-    /// The children are those in the group, whose outputs were not yet taken. It allocates as
+    /// The children are those in the group, whose outputs were not yet taken, and those that are added by a
+    /// [handle](crate::Handle) meanwhile, in the order in which they arrive. It allocates as
     /// [`try_join`](Group::try_join).
     pub fn join(self) -> Join<F> {
         self.join_with(AllDone::default())
@@ -188,8 +189,9 @@ where
     ///
     /// The [`Errors`](crate::Errors) so far, in order of completion, as soon as fewer children are left
     /// than successes are missing; at once, without polling a child and with no errors in them, if there
-    /// are too few from the start. One that a child would still have added does not count. The children that
-    /// are left are dropped, and so are the values so far. Of a `Result` in a `Result` the outer one counts, as with [`try_join`](Group::try_join).
+    /// are too few from the start. Those that a [handle](crate::Handle) could still add do not count. The
+    /// children that are left are dropped, and so are the values so far. Of a `Result` in a `Result` the outer
+    /// one counts, as with [`try_join`](Group::try_join).
     pub fn quorum(self, wanted: usize) -> Quorum<F> {
         self.join_with(EnoughOk::new(wanted))
     }

@@ -174,8 +174,8 @@
 //!
 //! - `std` (default): turns on `std` in `event-listener`, `futures-core` and `futures-sink`. The crate
 //!   itself behaves the same without. Only who waits in [`Handle::ready`] does so behind a lock of
-//!   `event-listener`, which spins without `std`: where interrupts use handles, turn on its feature
-//!   `critical-section`.
+//!   `event-listener`, which spins without `std`: where an interrupt polls or drops such a future, or
+//!   polls its group, turn on its feature `critical-section`. To add by a handle takes no lock.
 //! - `portable-atomic`: takes the atomics from the crate of that name, for chips without
 //!   compare-and-swap. How they work there is the choice of the binary, by a feature of that crate
 //!   such as `critical-section`.

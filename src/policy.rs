@@ -334,7 +334,8 @@ impl<T, E> Policy<Result<T, E>> for EnoughOk<T, E> {
         match output {
             Ok(value) => {
                 if self.values.is_empty() {
-                    // No more can come but by a handle, even where too few were not refused at the start.
+                    // No more than there can be: `start`, which refuses too few, is not called where the policy
+                    // that this is a part of does not.
                     self.values.reserve_exact(self.wanted.min(left.saturating_add(1)));
                 }
                 self.values.push(value);

@@ -14,6 +14,7 @@ use futures_core::future::{BoxFuture, FusedFuture, LocalBoxFuture};
 
 use crate::{
     Group, Handle,
+    group::LIMIT_OF_ZERO,
     join::{self, Phases},
     set::Stack,
     sync::Arc,
@@ -223,7 +224,7 @@ impl<F, T> Scope<F, T> {
     /// If `limit` is 0, as [`Group::with_limit`].
     #[track_caller]
     pub fn with_limit(self, limit: usize) -> Self {
-        assert!(limit > 0, "a limit of 0 would never let a child run: the least limit is 1");
+        assert!(limit > 0, "{LIMIT_OF_ZERO}");
         let body = matches!(self.body, Body::Running).into();
         Self { group: self.group.with_limit(limit.saturating_add(body)), ..self }
     }

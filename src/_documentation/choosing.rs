@@ -12,6 +12,7 @@
 //! | a threshold of my own | [`join_with`](crate::Group::join_with) and a [`Policy`](crate::Policy) |
 //! | each output as it comes | [`next`](crate::Group::next), or [`completions`](crate::Group::completions) as a stream |
 //! | a few at a time, of children that I have | [`with_limit`](crate::Group::with_limit), and any of the above |
+//! | children to add more, from inside or from elsewhere | a [handle](crate::Handle), or [`scope`](crate::scope()); see [adding](crate::_documentation::adding) |
 //! | a few at a time, of a stream or an endless source | [`forward`](#for_each_concurrent) to a group with a limit, or [`ready`](crate::Group::ready) in a loop |
 //! | children to run while I wait for something else | let that be a child too; see [below](#children-that-run-meanwhile) |
 //!
@@ -29,7 +30,7 @@
 //! | [`for_each_concurrent`](#for_each_concurrent), `try_for_each_concurrent` | `forward` | a child is made by the stream, not by the group |
 //! | [`FuturesUnordered`](#futuresunordered) | `next` or `completions` | the loop stays, or goes; futures of any type |
 //! | tokio's [`JoinSet`](#joinset) | `go` and `next`, or `try_join` | children borrow; nothing is spawned, so nothing is parallel |
-//! | moro's `async_scope!` | [`scope`](crate::scope()) | the first error ends it; a limit; what a child adds is always polled |
+//! | moro's [`async_scope!`](#scopes-and-nurseries), Trio's nurseries | [`scope`](crate::scope()) | the first error ends it; a limit; what a child adds is always polled |
 //! | Go's `errgroup` | [`Group`](crate::Group) | see the README for each name |
 //! | conc's [pools](#concs-pools) | `with_limit` and a way to join | |
 //!
@@ -331,6 +332,19 @@
 //! `abort_all` is [`clear`](crate::Group::clear) here, and an `AbortHandle` a [`Key`](crate::Key) to
 //! [`remove`](crate::Group::remove). A child that panics does not become a `JoinError`: the panic goes on to
 //! whoever polls the group, and the other children are dropped.
+//!
+//! ## Scopes and nurseries
+//!
+//! | moro | Trio | here |
+//! | --- | --- | --- |
+//! | `async_scope!(\|s\| { .. }).await` | `async with open_nursery() as n:` | `scope(async \|group\| { .. }).await` |
+//! | `s.spawn(f)` | `n.start_soon(f)` | `group.go(f)` |
+//! | await what `spawn` gave | a memory channel | a channel of your executor, or what a child borrows |
+//! | `s.terminate(value)` | `n.cancel_scope.cancel()` | return an error, or drop the scope |
+//! | `s` in a child | `n` in a child | a clone of the handle |
+//!
+//! Children are of one error type and return `()`. The first error is the outcome, not a group of all.
+//! Children may borrow what outlives the scope, as with moro, but not the handle: each has a clone.
 //!
 //! ## conc's pools
 //!
