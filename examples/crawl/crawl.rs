@@ -51,13 +51,16 @@ impl Crawl {
 
     /// Visits all that can be reached from the start page.
     ///
-    /// The visit of that page is the body of the scope, and those of the others are its children: they
-    /// borrow the crawl, and run `limit` at a time. The scope ends when none is left. When one fails, it
-    /// drops the others, and with them their connections, before it hands out the error.
+    /// Each visit is a child of the scope, also the first, which the body adds: it counts for the limit as
+    /// the others do. They borrow the crawl, and run `limit` at a time. The scope ends when none is left.
+    /// When one fails, it drops the others, and with them their connections, before it hands out the error.
     pub(crate) async fn run(&self) -> Result<(), Broken> {
         let start = Link { url: self.start.clone(), page: None };
-        self.report().note(&start.url);
-        scope(|group| self.visit(start, group)).with_limit(self.options.limit).await
+        let begin = |group| async move {
+            self.add(start, &group);
+            Ok(())
+        };
+        scope(begin).with_limit(self.options.limit).await
     }
 
     pub(crate) fn into_report(self) -> Report {
@@ -111,7 +114,7 @@ impl Crawl {
     /// whether a visit is `Send` before that is known.
     fn add<'a>(&'a self, link: Link, group: &Handle<Child<'a>>) {
         if self.is_on_site(&link.url) && self.report().note(&link.url) {
-            // Who adds it is a child, and so the group is there.
+            // Who adds it is a child or the body, and so the group is there.
             group.go(self.visit(link, group.clone())).ok();
         }
     }
