@@ -83,29 +83,35 @@ impl Crawl {
                 }
                 return Ok(());
             }
-            Err(cause) => cause,
-        };
-        if let Cause::Redirect(_, target) = &cause {
-            match links::resolve(&link.url, target) {
-                Some(url) if self.is_on_site(&url) => {
-                    self.report().redirects += 1;
+            Err(Cause::Redirect(status, target)) => match self.redirect(&link, &target) {
+                Ok(url) => {
                     self.add(Link { url, page: link.page }, &group);
                     return Ok(());
                 }
-                Some(_) if link.page.is_some() => {
-                    self.report().redirects += 1;
-                    return Ok(());
-                }
-                // The start page is elsewhere, or the target is no URL.
-                _ => {}
-            }
-        }
+                Err(why) => format!("HTTP {status} (not followed: {why})").into(),
+            },
+            Err(cause) => cause,
+        };
         let broken = Broken { link, cause };
         if self.options.fail_fast || broken.link.page.is_none() {
             return Err(broken);
         }
         self.report().broken(broken);
         Ok(())
+    }
+
+    /// Where a redirect leads to, or why that is an error. It may leave the site, as any link, but for the
+    /// start page: there would be no crawl.
+    fn redirect(&self, link: &Link, target: &str) -> Result<Url, String> {
+        let url = links::resolve(&link.url, target);
+        let url = url.ok_or_else(|| format!("{target} is no URL"))?;
+        if link.page.is_none() && !self.is_on_site(&url) {
+            Err(format!("{url} is on another host, port or scheme"))
+        } else if !self.report().redirected(&link.url, &url) {
+            Err(format!("{url} leads back here, in a circle"))
+        } else {
+            Ok(url)
+        }
     }
 
     /// Adds the visit of a page which has none yet, if it is on the site.

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::site::{Map, Place};
+use crate::site::{Link, Map, Place};
 
 /// What can be reached from the page at `/`.
 #[derive(Default)]
 pub(crate) struct Known {
     pub(crate) pages: BTreeSet<String>,
     pub(crate) redirects: BTreeSet<String>,
-    /// The pages with a link to each that is missing, also by a redirect.
+    /// The pages with a link to each that is missing, or that closes a circle of redirects; also by a
+    /// redirect.
     pub(crate) broken: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -17,13 +18,17 @@ impl Known {
     pub(crate) fn of(map: &Map) -> Self {
         let mut known = Self::default();
         let mut linked_from = BTreeMap::from([("/".to_owned(), BTreeSet::new())]);
-        let mut moved = Vec::new();
+        let mut moved = BTreeMap::new();
         let mut left = vec!["/".to_owned()];
         while let Some(path) = left.pop() {
             let (links, from) = match map.at(&path) {
                 Place::Page(links) => {
                     known.pages.insert(path.clone());
                     (links, BTreeSet::from([path]))
+                }
+                Place::Redirect(link) if circles(&moved, &path, &link) => {
+                    known.broken.insert(path, BTreeSet::new());
+                    continue;
                 }
                 Place::Redirect(link) => {
                     moved.extend(link.leads_to.clone().map(|target| (path.clone(), target)));
@@ -64,4 +69,9 @@ impl Known {
         let broken = self.broken.keys();
         self.pages.iter().chain(&self.redirects).chain(broken).cloned().collect()
     }
+}
+
+/// Whether a redirect leads to one that leads back to it. On this site, no circle has more of them.
+fn circles(moved: &BTreeMap<String, String>, path: &str, link: &Link) -> bool {
+    link.leads_to.as_ref().is_some_and(|target| moved.get(target).is_some_and(|end| end == path))
 }

@@ -29,9 +29,9 @@ use site::{Counts, Site};
 
 /// Crawls a site, each page once, and reports its broken links.
 ///
-/// It stays on the host and port of the URL. A redirect is followed as a link is. That a page cannot be
-/// fetched is reported, and no more than that, but for the first one: without it there is no crawl, and the
-/// exit code is 1.
+/// It stays on the host and port of the URL. A redirect is followed as a link is, and is broken where it is
+/// one of a circle. That a page cannot be fetched is reported, and no more than that, but for the first one:
+/// without it there is no crawl, and the exit code is 1.
 #[derive(Parser)]
 #[command(name = "crawl")]
 struct Args {

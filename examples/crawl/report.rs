@@ -1,6 +1,6 @@
 //! What is known so far: the pages, the broken links, the counts, and a progress bar on standard error.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -15,8 +15,8 @@ pub(crate) struct Report {
     /// The pages that were fetched, in this order.
     pub(crate) pages: Vec<Url>,
     pub(crate) broken: Vec<Broken>,
-    /// How many links led to a redirect.
-    pub(crate) redirects: usize,
+    /// Where each redirect leads to. None of them leads back to itself.
+    pub(crate) redirects: HashMap<Url, Url>,
     /// How many requests there are now. At the end, those that were dropped.
     pub(crate) in_flight: usize,
     pub(crate) most_in_flight: usize,
@@ -49,7 +49,7 @@ impl Report {
         Self {
             pages: Vec::new(),
             broken: Vec::new(),
-            redirects: 0,
+            redirects: HashMap::new(),
             in_flight: 0,
             most_in_flight: 0,
             seen: HashSet::new(),
@@ -95,6 +95,19 @@ impl Report {
         self.bytes += page.body().len();
     }
 
+    /// Notes a redirect, and says whether it leads on. One that closes a circle does not, and is not noted.
+    pub(crate) fn redirected(&mut self, from: &Url, to: &Url) -> bool {
+        let mut end = to;
+        while let Some(next) = self.redirects.get(end) {
+            end = next;
+        }
+        let leads_on = end != from;
+        if leads_on {
+            self.redirects.insert(from.clone(), to.clone());
+        }
+        leads_on
+    }
+
     pub(crate) fn broken(&mut self, broken: Broken) {
         self.broken.push(broken);
         self.show();
@@ -114,8 +127,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { redirects, in_flight, most_in_flight, bytes, .. } = self;
-        let (pages, broken) = (self.pages.len(), self.broken.len());
+        let Self { in_flight, most_in_flight, bytes, .. } = self;
+        let (pages, redirects, broken) =
+            (self.pages.len(), self.redirects.len(), self.broken.len());
         let left_out = if self.has_left_out { ", others left out" } else { "" };
         let seconds = self.took.as_secs_f64();
         write!(

@@ -29,7 +29,8 @@ fn the_site_has_thousands_of_pages_and_some_of_each_kind() {
         let moved = known.redirects.len();
         let missing: BTreeSet<_> = (0..15).map(|n| format!("/missing/{n}")).collect();
         let lost = BTreeSet::from(["/missing/lost".to_owned()]);
-        let missing: Vec<_> = missing.union(&lost).collect();
+        let round = "/moved/round/again".to_owned();
+        let missing: Vec<_> = missing.union(&lost).chain([&round]).collect();
         assert_eq!((texts, queries), (100, 60));
         assert!(moved > 300, "{moved}");
         assert_eq!(known.broken.keys().collect::<Vec<_>>(), missing);
@@ -58,15 +59,17 @@ fn a_crawl_fetches_each_page_that_can_be_reached_once_and_leaves_nothing_in_flig
             assert!(report.most_in_flight <= limit);
             assert!(limit == 1 || report.most_in_flight > 1);
 
-            assert_eq!(report.redirects, known.redirects.len());
+            assert_eq!(report.redirects.len(), known.redirects.len());
             assert_eq!(report.pages.len(), known.pages.len());
             pages.push(report.pages.iter().map(|url| path(&site, url)).collect::<BTreeSet<_>>());
             assert_eq!(pages.last(), Some(&known.pages));
 
             assert_eq!(report.broken.len(), known.broken.len());
             for Broken { link, cause } in &report.broken {
-                assert!(matches!(cause, Cause::Status(StatusCode::NOT_FOUND)), "{cause}");
-                let linked_from = &known.broken[&path(&site, &link.url)];
+                let path_of_link = path(&site, &link.url);
+                let is_missing = matches!(cause, Cause::Status(StatusCode::NOT_FOUND));
+                assert_eq!(is_missing, path_of_link.starts_with("/missing/"), "{cause}");
+                let linked_from = &known.broken[&path_of_link];
                 assert!(linked_from.contains(&path(&site, link.page.as_ref().unwrap())));
             }
         }
@@ -113,7 +116,8 @@ fn a_start_page_that_cannot_be_fetched_ends_the_crawl() {
         for (start, expected) in [
             ("/missing/1", "HTTP 404 Not Found"),
             ("/moved/lost", "HTTP 404 Not Found"),
-            ("/moved/away", "HTTP 301 Moved Permanently (redirects are not followed: "),
+            ("/moved/away", "HTTP 301 Moved Permanently (not followed: http://"),
+            ("/moved/round", "HTTP 301 Moved Permanently (not followed: http://"),
         ] {
             let start = site.start.join(start).unwrap();
             let (outcome, report) = crawl(&start, options(2)).await;
@@ -139,6 +143,18 @@ fn a_start_page_that_has_moved_on_the_site_is_followed() {
 }
 
 #[test]
+fn redirects_in_a_circle_are_a_broken_link_where_the_circle_closes() {
+    let [a, b, c] = ["a", "b", "c"].map(|path| url(&format!("http://localhost/{path}")));
+    let mut report = Report::new(1);
+    assert!(report.redirected(&a, &b));
+    assert!(report.redirected(&b, &c));
+    assert!(!report.redirected(&c, &b));
+    assert!(!report.redirected(&c, &a));
+    assert!(!report.redirected(&c, &c));
+    assert_eq!(report.redirects.len(), 2);
+}
+
+#[test]
 fn a_crawl_makes_no_more_requests_than_it_may() {
     within_minutes(async {
         let site = Site::start().await.unwrap();
@@ -158,7 +174,7 @@ fn links_are_those_of_html_against_its_base() {
         let page = Page::new(body.into());
         let (mut head, body) = page.into_parts();
         head.headers.insert(CONTENT_TYPE, kind.parse().unwrap());
-        let url = Url::parse("http://localhost/dir/page#here").unwrap();
+        let url = url("http://localhost/dir/page#here");
         let links = links::of(&Page::from_parts(head, body), &url);
         links.iter().map(Url::to_string).collect::<Vec<_>>()
     };
@@ -177,6 +193,10 @@ async fn crawl(start: &Url, options: Options) -> (Result<(), Broken>, Report) {
 
 fn options(limit: usize) -> Options {
     Options { limit, max_pages: usize::MAX, timeout: 600, fail_fast: false }
+}
+
+fn url(url: &str) -> Url {
+    Url::parse(url).unwrap()
 }
 
 /// The path and query of a page of the site.
