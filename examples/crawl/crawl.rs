@@ -46,7 +46,7 @@ type Child<'a> = BoxFuture<'a, Result<(), Broken>>;
 impl Crawl {
     pub(crate) fn new(start: Url, options: Options) -> Self {
         let report = Mutex::new(Report::new(options.max_pages));
-        Self { start: links::without_fragment(start), options, report }
+        Self { start: links::plain(start), options, report }
     }
 
     /// Visits all that can be reached from the start page.

@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::http::client::Page;
 
-/// Where the links of a page lead to, without fragments. A page that is no HTML has none.
+/// Where the links of a page lead to. A page that is no HTML has none.
 pub(crate) fn of(page: &Page, url: &Url) -> Vec<Url> {
     let mut links = Vec::new();
     if !is_html(page) {
@@ -34,13 +34,16 @@ pub(crate) fn of(page: &Page, url: &Url) -> Vec<Url> {
     links
 }
 
-/// The URL that a page names, without its fragment, or `None` if it is none.
+/// The URL that a page names, or `None` if it is none.
 pub(crate) fn resolve(base: &Url, url: &str) -> Option<Url> {
-    base.join(url).ok().map(without_fragment)
+    base.join(url).ok().map(plain)
 }
 
-pub(crate) fn without_fragment(mut url: Url) -> Url {
+/// A URL as it is asked for and reported: without a fragment, and without a password.
+pub(crate) fn plain(mut url: Url) -> Url {
     url.set_fragment(None);
+    // No URL that can have one refuses to lose it.
+    url.set_password(None).ok();
     url
 }
 

@@ -24,6 +24,7 @@ use smol::future;
 use url::Url;
 
 use crawl::{Crawl, Options};
+use http::client;
 use known::Known;
 use site::{Counts, Site};
 
@@ -36,8 +37,8 @@ use site::{Counts, Site};
 #[command(name = "crawl")]
 struct Args {
     /// Where to start, an http:// URL [default: a site that the program serves itself, on loopback]
-    #[arg(value_name = "URL", value_parser = start)]
-    start: Option<Url>,
+    #[arg(value_name = "URL")]
+    start: Option<String>,
     #[command(flatten)]
     options: Options,
     /// List all broken links, and not only the first few
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
     let outcome = smol::block_on(async {
         match &args.start {
             _ if args.serve => serve().await,
-            Some(start) => crawl(start, &args).await,
+            Some(url) => crawl(start(url)?, &args).await,
             None => crawl_own(&args).await,
         }
     });
@@ -66,8 +67,8 @@ fn main() -> ExitCode {
     }
 }
 
-async fn crawl(start: &Url, args: &Args) -> Result<(), Box<dyn Error>> {
-    let crawl = Crawl::new(start.clone(), args.options.clone());
+async fn crawl(start: Url, args: &Args) -> Result<(), Box<dyn Error>> {
+    let crawl = Crawl::new(start, args.options.clone());
     let outcome = crawl.run().await;
     let report = crawl.into_report();
 
@@ -87,7 +88,7 @@ async fn crawl(start: &Url, args: &Args) -> Result<(), Box<dyn Error>> {
 async fn crawl_own(args: &Args) -> Result<(), Box<dyn Error>> {
     let site = Site::start().await?;
     eprintln!("no URL: crawling {}, served by this program", site.start);
-    let outcome = crawl(&site.start, args).await;
+    let outcome = crawl(site.start.clone(), args).await;
     let Counts { requests, in_flight, most_in_flight, .. } = site.traffic.counts().clone();
     let (all, distinct) = (requests.values().sum::<usize>(), requests.len());
     let known = Known::of(&site.map).all().len();
@@ -106,11 +107,10 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     future::pending().await
 }
 
-fn start(url: &str) -> Result<Url, String> {
-    let url = Url::parse(url).map_err(|error| error.to_string())?;
-    match url.scheme() {
-        "http" => Ok(url),
-        "https" => Err("https is not supported".into()),
-        _ => Err("it does not start with http://".into()),
-    }
+fn start(url: &str) -> Result<Url, client::Error> {
+    let parse = || {
+        client::check(url)?;
+        Url::parse(url).map_err(|error| format!("bad URL: {error}").into())
+    };
+    parse().map_err(|cause| client::Error::refused(url, cause))
 }

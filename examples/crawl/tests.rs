@@ -10,10 +10,10 @@ use smol::{Timer, future};
 use url::Url;
 
 use crate::crawl::{Crawl, Options};
-use crate::http::client::{Cause, Page};
+use crate::http::client::{Cause, Page, Target};
 use crate::known::Known;
 use crate::links;
-use crate::report::{Broken, Report};
+use crate::report::{Broken, Link, Report};
 use crate::site::{PAGES, Site, TRAPPED, is_orphan, path_of};
 
 #[test]
@@ -183,6 +183,42 @@ fn links_are_those_of_html_against_its_base() {
     assert_eq!(links("text/html"), expected);
     assert_eq!(links("Text/HTML; charset=utf-8"), expected);
     assert!(links("text/plain").is_empty());
+}
+
+#[test]
+fn a_password_in_a_link_is_not_told() {
+    let link = links::resolve(&url("http://localhost/"), "//me:secret@localhost/#here");
+    let link = Link { url: link.unwrap(), page: None };
+    let cause = Target::new(link.url.as_str(), link.url.as_str()).err().unwrap().cause;
+    assert_eq!(
+        Broken { link, cause }.to_string(),
+        "http://me@localhost/: bad URL: a user or password in it is not supported"
+    );
+}
+
+#[test]
+fn a_url_that_is_refused_is_told_without_a_password() {
+    let check = |url: &str| Target::new(url, url).map_err(|error| error.to_string()).err();
+    for good in ["http://localhost", "HTTP://localhost:80/@me", "http://localhost?a=b@c://d"] {
+        assert_eq!(check(good), None);
+    }
+    let no_scheme = "bad URL: it does not start with http://";
+    let https = "https:// is not supported, only http://";
+    let user = "bad URL: a user or password in it is not supported";
+    for (bad, name, cause) in [
+        ("example.com", "example.com", no_scheme),
+        ("example.com/a", "example.com/a", no_scheme),
+        ("localhost:8080", "localhost:8080", no_scheme),
+        ("ftp://localhost/", "ftp://localhost/", no_scheme),
+        ("https://localhost/", "https://localhost/", https),
+        ("http://me:secret@localhost/", "...@localhost/", user),
+        ("http://me@localhost?a", "...@localhost?a", user),
+        ("http://me:s@cr@t@localhost/", "...@localhost/", user),
+        ("https://me:secret@localhost/", "...@localhost/", https),
+        ("me:secret@localhost", "...@localhost", no_scheme),
+    ] {
+        assert_eq!(check(bad), Some(format!("{name}: {cause}")), "{bad}");
+    }
 }
 
 async fn crawl(start: &Url, options: Options) -> (Result<(), Broken>, Report) {

@@ -1,5 +1,6 @@
 //! The rows, and how they are written: in the order of the list, each as soon as all before it are.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::http::client::{Cause, Error, Page};
 /// What came of one URL. A failure has a status only if the server has answered.
 #[derive(Serialize)]
 pub(crate) struct Row<'a> {
-    url: &'a str,
+    url: Cow<'a, str>,
     status: Option<u16>,
     pub(crate) bytes: usize,
     milliseconds: u64,
@@ -37,15 +38,16 @@ pub(crate) struct Rows<'a> {
 type WriteRow<'a> = Box<dyn FnMut(&Row<'a>) -> io::Result<()>>;
 
 impl<'a> Row<'a> {
+    /// The error names the URL as well, and without what may be a password.
     pub(crate) fn new(url: &'a str, took: Duration, outcome: &Result<Page, Error>) -> Self {
-        let (status, bytes, error) = match outcome {
-            Ok(page) => (Some(page.status()), page.body().len(), None),
-            Err(Error { cause, .. }) => {
+        let (url, status, bytes, error) = match outcome {
+            Ok(page) => (url.into(), Some(page.status()), page.body().len(), None),
+            Err(Error { name, cause }) => {
                 let status = match cause {
                     Cause::Status(status) | Cause::Redirect(status, _) => Some(*status),
                     Cause::Other(_) => None,
                 };
-                (status, 0, Some(cause.to_string()))
+                (name.clone().into(), status, 0, Some(cause.to_string()))
             }
         };
         let status = status.map(|status| status.as_u16());

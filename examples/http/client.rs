@@ -39,8 +39,7 @@ pub(crate) enum Cause {
 
 impl Target {
     pub(crate) fn new(name: &str, url: &str) -> Result<Self, Error> {
-        let (uri, address) =
-            parse(url).map_err(|cause| Error { name: format!("{name:?}"), cause })?;
+        let (uri, address) = parse(url).map_err(|cause| Error::refused(name, cause))?;
         let name = name.to_owned();
         Ok(Self { name, uri, address })
     }
@@ -84,14 +83,36 @@ impl Target {
     }
 }
 
+impl Error {
+    /// The error of a URL that is not even asked for. What may be a password in it is not told.
+    pub(crate) fn refused(url: &str, cause: Cause) -> Self {
+        let name = match url.rsplit_once('@') {
+            Some((_, rest)) => format!("...@{rest}"),
+            None => url.into(),
+        };
+        Self { name, cause }
+    }
+}
+
+/// Checks what those who write a URL by hand get wrong, before it is parsed.
+pub(crate) fn check(url: &str) -> Result<(), Cause> {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    if scheme.eq_ignore_ascii_case("https") {
+        Err("https:// is not supported, only http://".into())
+    } else if !scheme.eq_ignore_ascii_case("http") {
+        Err("bad URL: it does not start with http://".into())
+    } else if authority.contains('@') {
+        Err("bad URL: a user or password in it is not supported".into())
+    } else {
+        Ok(())
+    }
+}
+
 /// The parts of a URL, and the `host:port` to connect to.
 fn parse(url: &str) -> Result<(Uri, String), Cause> {
+    check(url)?;
     let uri = url.parse::<Uri>().map_err(|e| format!("bad URL: {e}"))?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err("https is not supported".into()),
-        _ => return Err("bad URL: it does not start with http://".into()),
-    }
     let host = uri.host().unwrap_or_default();
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     let port = match authority.strip_prefix(host) {
