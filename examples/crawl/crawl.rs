@@ -28,7 +28,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value = "30")]
     #[arg(value_parser = RangedU64ValueParser::<u32>::new().range(1..))]
     pub(crate) timeout: u32,
-    /// End with the first broken link, and drop the requests in flight
+    /// End with the first broken link, with exit code 1, and drop the requests in flight
     #[arg(long)]
     pub(crate) fail_fast: bool,
 }

@@ -5,6 +5,8 @@
 //! `cargo run --example crawl -- URL` crawls the site at a given URL instead. It does not read robots.txt,
 //! so let that be a site of yours.
 
+#[path = "../cli/mod.rs"]
+mod cli;
 mod crawl;
 #[path = "../http/mod.rs"]
 mod http;
@@ -23,9 +25,11 @@ use clap::Parser;
 use smol::future;
 use url::Url;
 
+use cli::count;
 use crawl::{Crawl, Options};
 use http::client;
 use known::Known;
+use report::Report;
 use site::{Counts, Site};
 
 /// Crawls a site, each page once, and reports its broken links.
@@ -34,7 +38,7 @@ use site::{Counts, Site};
 /// one of a circle. That a page cannot be fetched is reported, and no more than that, but for the first one:
 /// without it there is no crawl, and the exit code is 1.
 #[derive(Parser)]
-#[command(name = "crawl")]
+#[command(name = "crawl", after_help = cli::EXIT_CODES)]
 struct Args {
     /// Where to start, an http:// URL [default: a site that the program serves itself, on loopback]
     #[arg(value_name = "URL")]
@@ -58,46 +62,46 @@ fn main() -> ExitCode {
             None => crawl_own(&args).await,
         }
     });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::end(outcome.map(|()| ExitCode::SUCCESS))
 }
 
 async fn crawl(start: Url, args: &Args) -> Result<(), Box<dyn Error>> {
     let crawl = Crawl::new(start, args.options.clone());
     let outcome = crawl.run().await;
-    let report = crawl.into_report();
+    let written = write(&crawl.into_report(), args);
+    // Where the crawl has failed, nobody reading the report is no success.
+    outcome?;
+    Ok(written?)
+}
 
+fn write(report: &Report, args: &Args) -> io::Result<()> {
     let listed = if args.broken { report.broken.len() } else { 5 };
     let mut out = io::stdout();
     for broken in report.broken.iter().take(listed) {
-        writeln!(out, "broken: {broken}")?;
+        writeln!(out, "broken: {}", cli::printable(broken))?;
     }
     if let left @ 1.. = report.broken.len().saturating_sub(listed) {
         writeln!(out, "broken: {left} more, which --broken lists")?;
     }
-    writeln!(out, "{report}")?;
-    Ok(outcome?)
+    writeln!(out, "{report}")
 }
 
 /// Crawls a site on loopback, and tells what its server has seen of that.
 async fn crawl_own(args: &Args) -> Result<(), Box<dyn Error>> {
     let site = Site::start().await?;
-    eprintln!("no URL: crawling {}, served by this program", site.start);
+    cli::note(format_args!("no URL: crawling {}, served by this program", site.start));
     let outcome = crawl(site.start.clone(), args).await;
     let Counts { requests, in_flight, most_in_flight, .. } = site.traffic.counts().clone();
-    let (all, distinct) = (requests.values().sum::<usize>(), requests.len());
+    let (all, distinct) = (requests.values().sum(), requests.len());
+    let all = count::<usize>(all, "request", "requests");
     let known = Known::of(&site.map).all().len();
-    writeln!(
+    let written = writeln!(
         io::stdout(),
-        "its server has seen {all} requests for {distinct} of the {known} addresses that can be \
+        "its server has seen {all} for {distinct} of the {known} addresses that can be \
          reached, at most {most_in_flight} at a time, {in_flight} now"
-    )?;
-    outcome
+    );
+    outcome?;
+    Ok(written?)
 }
 
 /// Serves the site until the program is ended from outside.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use url::Url;
 
+use crate::cli::count;
 use crate::http::client::{Cause, Page};
 
 /// What the visits have in common.
@@ -127,15 +128,16 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { in_flight, most_in_flight, bytes, .. } = self;
-        let (pages, redirects, broken) =
-            (self.pages.len(), self.redirects.len(), self.broken.len());
+        let Self { in_flight, most_in_flight, .. } = self;
+        let pages = count(self.pages.len(), "page", "pages");
+        let (redirects, broken) = (self.redirects.len(), self.broken.len());
+        let bytes = count(self.bytes, "byte", "bytes");
         let left_out = if self.has_left_out { ", others left out" } else { "" };
         let seconds = self.took.as_secs_f64();
         write!(
             f,
-            "{pages} pages visited{left_out}, {redirects} redirected, {broken} broken, \
-             {in_flight} dropped in flight; {bytes} bytes in {seconds:.2} s, \
+            "{pages} visited{left_out}, {redirects} redirected, {broken} broken, \
+             {in_flight} dropped in flight; {bytes} in {seconds:.2} s, \
              at most {most_in_flight} in flight"
         )
     }

@@ -4,12 +4,15 @@
 //! `cargo run --example dashboard` plays two acts with services of its own on loopback;
 //! `cargo run --example dashboard -- URL URL ... [--limit N]` fetches the given URLs instead.
 
+#[path = "../cli/mod.rs"]
+mod cli;
 #[path = "../http/mod.rs"]
 mod http;
 mod progress;
 mod services;
 
 use std::error::Error;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -17,6 +20,7 @@ use clap::Parser;
 use clap::builder::RangedU64ValueParser;
 use errgroup::Group;
 
+use cli::count;
 use http::client::{self, Page, Target};
 use progress::Board;
 use services::{Plan, Services};
@@ -26,10 +30,12 @@ const TEXTS: [&str; 3] =
 
 /// Fetches URLs all at once; the first failure drops the requests still under way.
 ///
+/// A failure is no answer, or one without success; the exit code is then 1.
+///
 /// Without a URL, shows this twice with three services on loopback: once all is well, once a
-/// service fails.
+/// service fails. The exit code is 0 if that goes as it must.
 #[derive(Parser)]
-#[command(name = "dashboard")]
+#[command(name = "dashboard", after_help = cli::EXIT_CODES)]
 struct Args {
     /// What to fetch, each starting with http://; redirects are not followed
     #[arg(value_name = "URL")]
@@ -50,13 +56,7 @@ fn main() -> ExitCode {
             fetch(args).await
         }
     });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::end(outcome.map(|()| ExitCode::SUCCESS))
 }
 
 /// Gets the pages of all targets at once, or `limit` at a time, and how long each took.
@@ -81,7 +81,8 @@ async fn gather(
             let start = Instant::now();
             let page = target.get().await;
             let page = page.inspect_err(|error| line.finish(&error.cause))?;
-            line.finish(format_args!("{}, {} bytes", page.status(), page.body().len()));
+            let bytes = count(page.body().len(), "byte", "bytes");
+            line.finish(format_args!("{}, {bytes}", page.status()));
             *slot = Some((page, start.elapsed()));
             Ok(())
         });
@@ -98,13 +99,15 @@ async fn fetch(args: Args) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let pages = gather(&targets, args.limit).await?;
     let bytes: usize = pages.iter().map(|(page, _)| page.body().len()).sum();
-    println!("  total {bytes} bytes in {}", millis(start.elapsed()));
+    let (mut out, bytes) = (io::stdout(), count(bytes, "byte", "bytes"));
+    writeln!(out, "  total {bytes} in {}", millis(start.elapsed()))?;
     Ok(())
 }
 
 /// The first act: the dashboard is complete as soon as the slowest service has answered.
 async fn all_well() -> Result<(), Box<dyn Error>> {
-    println!("All well");
+    let mut out = io::stdout();
+    writeln!(out, "All well")?;
     let services = Services::start([
         ("user", Plan::Answer(80, TEXTS[0])),
         ("orders", Plan::Answer(120, TEXTS[1])),
@@ -116,14 +119,14 @@ async fn all_well() -> Result<(), Box<dyn Error>> {
     let pages = gather(&services.targets, None).await?;
     let total = start.elapsed();
 
-    println!("\n  The dashboard");
+    writeln!(out, "\n  The dashboard")?;
     for (target, (page, took)) in services.targets.iter().zip(&pages) {
         let (time, text) = (millis(*took), String::from_utf8_lossy(page.body()));
-        println!("  {:16} {time:>9}  {text}", target.name);
+        writeln!(out, "  {:16} {time:>9}  {text}", target.name)?;
     }
     let one_by_one = pages.iter().map(|(_, took)| took).sum();
     let (time, sum) = (millis(total), millis(one_by_one));
-    println!("  total            {time:>9}  (one by one {sum})");
+    writeln!(out, "  total            {time:>9}  (one by one {sum})")?;
     let bodies = pages.iter().map(|(page, _)| page.body());
     check(bodies.eq(TEXTS), "a service answered wrongly")?;
     check(total < one_by_one, "the requests did not run at once")
@@ -131,7 +134,8 @@ async fn all_well() -> Result<(), Box<dyn Error>> {
 
 /// The second act: one service fails, and the requests to the others end with the group.
 async fn one_fails() -> Result<(), Box<dyn Error>> {
-    println!("\nOne fails");
+    let mut out = io::stdout();
+    writeln!(out, "\nOne fails")?;
     let services = Services::start([
         ("user", Plan::Answer(10_000, TEXTS[0])),
         ("orders", Plan::Fail(150)),
@@ -147,8 +151,11 @@ async fn one_fails() -> Result<(), Box<dyn Error>> {
     let left = services.traffic.reach(0).await;
     let (at_failure, later) = (services.traffic.at_failure(), millis(reported.elapsed()));
 
-    println!("\n  {error}, after {}", millis(took));
-    println!("  still in flight: {at_failure} as orders failed, {left} after another {later}");
+    writeln!(out, "\n  {error}, after {}", millis(took))?;
+    writeln!(
+        out,
+        "  still in flight: {at_failure} as orders failed, {left} after another {later}"
+    )?;
     let of_orders = error.to_string() == "orders: HTTP 500 Internal Server Error";
     check(of_orders, "the error is not the one of orders")?;
     check(at_failure == 2, "the other requests were not in flight")?;

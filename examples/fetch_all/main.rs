@@ -6,6 +6,8 @@
 //! `cargo run --example fetch_all -- FILE` fetches the URLs in a file, one on each line, and
 //! `cargo run --example fetch_all < FILE` does the same.
 
+#[path = "../cli/mod.rs"]
+mod cli;
 #[path = "../http/mod.rs"]
 mod http;
 mod list;
@@ -36,7 +38,7 @@ use rows::{Format, Row, Rows};
 /// includes redirects, which are not followed. The rows are then those of the URLs at the head of the
 /// list, up to the first that was not fetched.
 #[derive(Parser)]
-#[command(name = "fetch_all")]
+#[command(name = "fetch_all", after_help = cli::EXIT_CODES)]
 struct Args {
     /// A list of URLs, each on a line of its own and starting with http://; - is standard input
     ///
@@ -67,13 +69,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let outcome =
         smol::block_on(async { if args.serve { serve().await } else { run(&args).await } });
-    match outcome {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::end(outcome)
 }
 
 /// Gets all pages, `args.limit` at a time.
@@ -103,7 +99,7 @@ async fn fetch_all<'a>(
             if !args.keep_going {
                 outcome?;
             }
-            report.write(index, row)
+            Ok(report.write(index, row)?)
         });
     }
     group.await
@@ -119,7 +115,8 @@ async fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let mut _server = None;
     if urls.is_empty() && args.list.is_none() {
         let (server, its_urls) = pages::serve().await?;
-        eprintln!("no list: fetching {} pages from a server on {}", its_urls.len(), server.address);
+        let (pages, address) = (its_urls.len(), server.address);
+        cli::note(format_args!("no list: fetching {pages} pages from a server on {address}"));
         (_server, urls) = (Some(server), its_urls);
     }
     let report = RefCell::new(Report::new(urls.len(), Rows::new(args.format, output(args)?)));
@@ -127,7 +124,7 @@ async fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let outcome = fetch_all(&urls, args, &report).await;
 
     let report = report.into_inner();
-    eprintln!("{}", report.finish());
+    cli::note(report.finish());
     outcome?;
     Ok(if report.has_failures() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -1,11 +1,12 @@
 //! What is known so far: the rows, the counts, and a progress bar on standard error.
 
-use std::error::Error;
 use std::fmt;
+use std::io;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
+use crate::cli::count;
 use crate::rows::{Row, Rows};
 
 /// What the requests have in common.
@@ -55,10 +56,11 @@ impl<'a> Report<'a> {
     }
 
     /// Writes the row, or keeps it until it is its turn.
-    pub(crate) fn write(&mut self, index: usize, row: Row<'a>) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn write(&mut self, index: usize, row: Row<'a>) -> io::Result<()> {
         // On a terminal, the bar makes way for the rows.
-        let written = self.bar.suspend(|| self.rows.put(index, row));
-        Ok(written.map_err(|error| format!("cannot write the rows: {error}"))?)
+        self.bar.suspend(|| self.rows.put(index, row)).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot write the rows: {error}"))
+        })
     }
 
     /// Ends the progress bar, and sums up.
@@ -66,10 +68,11 @@ impl<'a> Report<'a> {
         self.bar.finish_and_clear();
         let Self { fetched, failed, bytes, most_in_flight, .. } = self;
         let (dropped, left) = (self.in_flight(), self.total - self.started);
+        let bytes = count(*bytes, "byte", "bytes");
         let seconds = self.began.elapsed().as_secs_f64();
         format!(
             "{fetched} fetched, {failed} failed, {dropped} dropped in flight, {left} not started; \
-             {bytes} bytes in {seconds:.2} s, at most {most_in_flight} in flight"
+             {bytes} in {seconds:.2} s, at most {most_in_flight} in flight"
         )
     }
 

@@ -3,6 +3,8 @@
 //!
 //! `cargo run --example walk` walks the current directory; `cargo run --example walk -- PATH` another.
 
+#[path = "../cli/mod.rs"]
+mod cli;
 #[cfg(test)]
 mod tests;
 
@@ -20,12 +22,14 @@ use errgroup::{Group, Handle, LocalBoxFuture};
 use smol::fs;
 use smol::stream::StreamExt;
 
+use cli::{count, printable};
+
 /// Sums the sizes of the files in a directory and in all below it.
 ///
 /// Symbolic links are not followed, and count for nothing. What cannot be read is reported and left out, and
 /// the exit code is 1 at the end.
 #[derive(Parser)]
-#[command(name = "walk")]
+#[command(name = "walk", after_help = cli::EXIT_CODES)]
 struct Args {
     /// Where to start
     #[arg(value_name = "PATH", default_value = ".")]
@@ -72,24 +76,18 @@ const ROOT: usize = 0;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    match smol::block_on(run(&args)) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::end(smol::block_on(run(&args)))
 }
 
 /// Walks, and prints what it has found.
 async fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let walk = walk(&args.root, args.limit).await?;
     for unreadable in &walk.unreadable {
-        eprintln!("{unreadable}");
+        cli::note(unreadable);
     }
     let mut out = io::stdout();
     for dir in walk.largest(args.largest) {
-        writeln!(out, "{:>15}  {}", dir.bytes, dir.path.display())?;
+        writeln!(out, "{:>15}  {}", dir.bytes, printable(dir.path.display()))?;
     }
     writeln!(out, "{walk}")?;
     Ok(if walk.unreadable.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -192,12 +190,13 @@ impl Walk {
 
 impl fmt::Display for Walk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (bytes, dirs, unreadable) =
-            (self.dirs[ROOT].bytes, self.dirs.len(), self.unreadable.len());
-        let Self { files, most_open, .. } = self;
+        let bytes = count(self.dirs[ROOT].bytes, "byte", "bytes");
+        let files = count(self.files, "file", "files");
+        let dirs = count(self.dirs.len(), "directory", "directories");
+        let (unreadable, most_open) = (self.unreadable.len(), self.most_open);
         write!(
             f,
-            "{bytes} bytes in {files} files and {dirs} directories, {unreadable} unreadable, \
+            "{bytes} in {files} and {dirs}, {unreadable} unreadable, \
              at most {most_open} open at a time"
         )
     }

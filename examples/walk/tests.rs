@@ -97,6 +97,19 @@ fn the_largest_directories_are_listed_with_all_below_them() {
     assert_eq!(walk.dirs[0].bytes, 1210);
 }
 
+#[test]
+fn one_of_something_is_not_called_several() {
+    let root = tempfile::tempdir().unwrap();
+    let summary = || walk(root.path(), 1).unwrap().to_string();
+    let rest = "0 unreadable, at most 1 open at a time";
+    assert_eq!(summary(), format!("0 bytes in 0 files and 1 directory, {rest}"));
+    file(&root.path().join("file"), 1);
+    assert_eq!(summary(), format!("1 byte in 1 file and 1 directory, {rest}"));
+    fs::create_dir(root.path().join("dir")).unwrap();
+    file(&root.path().join("dir/file"), 1);
+    assert_eq!(summary(), format!("2 bytes in 2 files and 2 directories, {rest}"));
+}
+
 #[cfg(unix)]
 #[test]
 fn symbolic_links_are_not_followed_not_even_in_a_cycle() {
