@@ -26,8 +26,12 @@ use cli::{count, printable};
 
 /// Sums the sizes of the files in a directory and in all below it.
 ///
-/// Symbolic links are not followed, and count for nothing. What cannot be read is reported and left out, and
-/// the exit code is 1 at the end.
+/// Shows the largest directories below PATH, each with the bytes of all files in it and below, and then the
+/// sum for PATH. The bytes are the lengths of the files, whatever room they take on the disk; a file with
+/// several names counts for each. Symbolic links are not followed, and count for nothing.
+///
+/// What cannot be read is reported and left out. The directories that it is in are marked, as their bytes are
+/// too few, and the exit code is 1 at the end.
 #[derive(Parser)]
 #[command(name = "walk", after_help = cli::EXIT_CODES)]
 struct Args {
@@ -60,6 +64,8 @@ struct Dir {
     parent: usize,
     /// The sizes of its files, and at the end of all files below it.
     bytes: u64,
+    /// How much of it cannot be read, and at the end of all below it.
+    unreadable: usize,
 }
 
 /// What cannot be read, and why.
@@ -87,7 +93,7 @@ async fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     }
     let mut out = io::stdout();
     for dir in walk.largest(args.largest) {
-        writeln!(out, "{:>15}  {}", dir.bytes, printable(dir.path.display()))?;
+        writeln!(out, "{}", printable(dir))?;
     }
     writeln!(out, "{walk}")?;
     Ok(if walk.unreadable.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -123,7 +129,7 @@ async fn visit<'a>(
 
     match outcome {
         Err(error) if dir == ROOT => return Err(Unreadable { path, error }),
-        Err(error) => walk.borrow_mut().unreadable.push(Unreadable { path, error }),
+        Err(error) => walk.borrow_mut().cannot_read(dir, path, error),
         Ok(()) => {}
     }
     Ok(())
@@ -152,7 +158,7 @@ async fn read<'a>(
                 found.dirs[dir].bytes += metadata.len();
             }
             Ok(_) => {}
-            Err(error) => found.unreadable.push(Unreadable { path: entry.path(), error }),
+            Err(error) => found.cannot_read(dir, entry.path(), error),
         }
     }
     Ok(())
@@ -160,7 +166,7 @@ async fn read<'a>(
 
 impl Walk {
     fn found(&mut self, path: PathBuf, parent: usize) -> usize {
-        self.dirs.push(Dir { path, parent, bytes: 0 });
+        self.dirs.push(Dir { path, parent, bytes: 0, unreadable: 0 });
         self.dirs.len() - 1
     }
 
@@ -171,11 +177,18 @@ impl Walk {
         self.dirs[dir].path.clone()
     }
 
-    /// Adds the bytes of each directory to those of the one that it is in, from the last found back.
+    /// The directory cannot be read, or this in it.
+    fn cannot_read(&mut self, dir: usize, path: PathBuf, error: io::Error) {
+        self.dirs[dir].unreadable += 1;
+        self.unreadable.push(Unreadable { path, error });
+    }
+
+    /// Adds what is known of each directory to the one that it is in, from the last found back.
     fn add_up(&mut self) {
         for dir in (ROOT + 1..self.dirs.len()).rev() {
-            let Dir { parent, bytes, .. } = self.dirs[dir];
+            let Dir { parent, bytes, unreadable, .. } = self.dirs[dir];
             self.dirs[parent].bytes += bytes;
+            self.dirs[parent].unreadable += unreadable;
         }
     }
 
@@ -199,6 +212,16 @@ impl fmt::Display for Walk {
             "{bytes} in {files} and {dirs}, {unreadable} unreadable, \
              at most {most_open} open at a time"
         )
+    }
+}
+
+impl fmt::Display for Dir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>15}  {}", self.bytes, self.path.display())?;
+        match self.unreadable {
+            0 => Ok(()),
+            unreadable => write!(f, " ({unreadable} unreadable)"),
+        }
     }
 }
 

@@ -155,6 +155,11 @@ fn a_directory_that_cannot_be_read_is_reported_and_the_walk_goes_on() {
     assert!(path.starts_with(&upper));
     assert!(error.to_string().starts_with("File name too long"), "{error}");
     assert_eq!(walk.files, 11);
+    for dir in &walk.dirs {
+        let is_above = upper.starts_with(&dir.path) || path.starts_with(&dir.path);
+        assert_eq!(dir.unreadable, usize::from(is_above));
+        assert_eq!(dir.to_string().ends_with(" (1 unreadable)"), is_above);
+    }
 }
 
 #[test]
