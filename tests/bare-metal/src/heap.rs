@@ -8,8 +8,8 @@ use core::{
 use critical_section::Mutex;
 use embedded_alloc::LlffHeap;
 
-/// Handlers allocate nothing, but the waker that one drops may be the last user of some memory.
-/// So the heap must be safe in interrupts, as this one is: it masks them while it works.
+/// Handlers allocate for the children that they add, and what one drops may be the last user of some
+/// memory. So the heap must be safe in interrupts, as this one is: it masks them while it works.
 #[global_allocator]
 static HEAP: Counted = Counted {
     heap: LlffHeap::empty(),

@@ -1,5 +1,5 @@
-//! Groups on a chip, whose children are woken from interrupts. Each scenario asserts, and leaves the
-//! heap as it found it. A panic ends the run with a failure.
+//! Groups on a chip, whose children are woken and added from interrupts. Each scenario asserts, and
+//! leaves the heap as it found it. A panic ends the run with a failure.
 
 #![no_std]
 #![no_main]
@@ -7,6 +7,7 @@
 extern crate alloc;
 
 mod executor;
+mod handles;
 mod heap;
 mod interrupt;
 mod races;
@@ -44,12 +45,23 @@ fn main() -> ! {
         scenarios::a_wake_after_the_group_is_gone_touches_nothing
         scenarios::the_waker_of_a_replaced_child_ends_no_other
         scenarios::groups_in_a_group_end_from_the_inside
+        scenarios::a_scope_adds_children_as_there_is_room
         races::no_wake_is_lost_at_any_instruction
         races::no_wake_is_lost_when_one_interrupts_another
         races::no_wake_is_lost_when_the_group_changes_tasks
         races::no_wake_is_lost_in_a_group_in_a_group
         races::a_wake_at_any_instruction_of_a_drop_touches_nothing
         races::a_wake_at_any_instruction_of_a_clear_leaves_the_group_usable
+        handles::a_child_that_comes_at_any_instruction_runs
+        handles::a_child_that_comes_as_the_group_changes_tasks_runs
+        handles::children_that_come_in_the_midst_of_an_add_run
+        handles::a_limit_lets_children_start_in_the_order_in_which_they_come
+        handles::a_child_that_comes_as_the_last_one_ends_runs_or_is_given_back
+        handles::a_child_that_comes_as_another_fails_is_dropped_or_given_back
+        handles::a_child_that_comes_at_any_instruction_of_a_drop_is_dropped_or_given_back
+        handles::a_child_that_comes_at_any_instruction_of_a_clear_is_dropped_or_runs
+        handles::a_child_that_comes_at_any_instruction_of_a_push_wakes_the_group
+        handles::an_add_after_the_group_is_gone_touches_nothing
     }
     debug::exit(EXIT_SUCCESS);
     unreachable!("the emulator has ended")

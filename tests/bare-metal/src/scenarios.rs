@@ -1,6 +1,6 @@
 //! What a group promises, on a chip.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use core::{
     cell::Cell,
     convert::Infallible,
@@ -11,7 +11,7 @@ use core::{
     task::{Context, Poll, ready},
 };
 
-use errgroup::Group;
+use errgroup::{Group, Handle, scope_local};
 
 use crate::{
     executor::block_on,
@@ -42,7 +42,7 @@ struct Child<'a> {
 }
 
 /// All the memory that is free, filled with a pattern.
-struct Canary(Vec<Vec<u8>>);
+pub struct Canary(Vec<Vec<u8>>);
 
 pub fn children_end_in_order_as_interrupts_wake_them() {
     for size in SIZES {
@@ -197,6 +197,36 @@ pub fn groups_in_a_group_end_from_the_inside() {
     assert_eq!(interrupt::counts().wakes - before, 3 * ended.get());
 }
 
+pub fn a_scope_adds_children_as_there_is_room() {
+    const SIZE: usize = 41;
+    for limit in [1, 3, 9, 40, 41] {
+        for failing in [None, Some(0), Some(20)] {
+            let log = &Log { failing, ..Log::default() };
+            let most = &Cell::new(0);
+            let body = async move |handle: Handle<_>| {
+                for number in 0..SIZE {
+                    assert!(handle.ready().await.is_ok());
+                    most.set(most.get().max(number + 1 - log.dropped.get()));
+                    assert!(handle.push(Box::pin(log.child(number)) as _).is_ok());
+                }
+                Ok(log.ended.get())
+            };
+            let outcome = block_on(scope_local(body).with_limit(limit));
+            interrupt::drain();
+            assert_eq!(most.get(), limit);
+            match failing {
+                Some(failing) => {
+                    assert_eq!((outcome, log.ended.get()), (Err(failing), failing + 1));
+                }
+                None => {
+                    assert!(outcome.is_ok_and(|ended| ended + limit >= SIZE));
+                    assert_eq!((log.ended.get(), log.dropped.get()), (SIZE, SIZE));
+                }
+            }
+        }
+    }
+}
+
 /// Polls a group whose children all wait, with the waker of a task that is gone then.
 pub fn poll_once<F: Future>(group: &mut Group<F>) {
     let mut next = group.next();
@@ -248,7 +278,7 @@ impl Drop for Child<'_> {
 impl Canary {
     const BYTE: u8 = 0xa5;
 
-    fn fill() -> Self {
+    pub fn fill() -> Self {
         let mut blocks = Vec::with_capacity(64);
         for size in [4096, 512, 64, 16] {
             let mut block = Vec::new();
@@ -261,7 +291,7 @@ impl Canary {
         Self(blocks)
     }
 
-    fn is_intact(&self) -> bool {
+    pub fn is_intact(&self) -> bool {
         self.0.iter().flatten().all(|byte| *byte == Self::BYTE)
     }
 }
