@@ -1,25 +1,28 @@
 //! The group: its children, added and removed, queued under a limit, and polled for a policy.
 
+mod children;
 mod inbox;
 
-use alloc::{boxed::Box, collections::VecDeque};
+use alloc::boxed::Box;
 use core::{
     error::Error,
     fmt,
     future::Future,
-    mem::{self, ManuallyDrop},
+    mem,
     ops::ControlFlow,
     task::{Context, Poll, ready},
 };
 
 use futures_core::future::{BoxFuture, LocalBoxFuture};
 
-pub(crate) use self::inbox::Inbox;
-use self::inbox::{Open, PollOpen, Step, VTable};
+pub(crate) use self::inbox::Entry;
+use self::{
+    children::Children,
+    inbox::{Inbox, Open, PollOpen, Step},
+};
 use crate::{
     policy::Policy,
-    set::{Budget, Set, Slot},
-    sync::Arc,
+    set::{Budget, Slot},
 };
 
 /// Futures that run as one, with one lifetime and one outcome.
@@ -157,21 +160,10 @@ use crate::{
 /// group keeps its pages until it is dropped.
 #[must_use = "nothing runs until the group is polled: `.await` it, or take outputs with `next`"]
 pub struct Group<F> {
-    set: Set<F>,
-    /// The children that the limit holds back, in order of insertion. A child that was removed
-    /// leaves its key behind, which is known by not being in the set.
-    queue: VecDeque<Key>,
-    pub(crate) limit: usize,
+    pub(crate) children: Children<F>,
     /// `None` until there is a handle, and again when the group has ended. Children that come by a handle
     /// are in it until the group takes them in.
     inbox: Option<Open<F>>,
-    /// The children added so far, which is the index of the next one.
-    added: u64,
-    finished: usize,
-    /// How often in a row there was room when it was asked for.
-    pub(crate) room_in_a_row: u32,
-    /// Whether it has resolved, or has given out its last output, and no child was added since.
-    pub(crate) is_terminated: bool,
 }
 
 /// Names a child of one group, for [`Group::remove`].
@@ -198,10 +190,6 @@ pub struct Full<F>(F);
 
 pub(crate) const LIMIT_OF_ZERO: &str =
     "a limit of 0 would never let a child run: the least limit is 1";
-
-/// So many children that arrive within a round are taken in there, while they are in the cache, and do not
-/// wait for its end.
-const BATCH: usize = 64;
 
 /// Ends the group when a poll unwinds: a child's, or what the task's waker does.
 struct Unwinding<'a, F>(&'a mut Group<F>);
@@ -345,7 +333,7 @@ impl<F: Future> Group<F> {
     /// If a group cannot have so many children.
     pub fn with_capacity(capacity: usize) -> Self {
         let mut group = Self::empty();
-        group.set.reserve(capacity, true);
+        group.children.set().reserve(capacity, true);
         group
     }
 }
@@ -374,10 +362,7 @@ impl<F> Group<F> {
         assert!(limit > 0, "{LIMIT_OF_ZERO}");
         self.attend(Step::TakeIn);
         self.set_limit(limit);
-        let fresh = self.set.unstart_fresh().into_iter();
-        self.queue.extend(fresh.map(|(index, slot)| Key { index, slot }));
-        self.queue.make_contiguous().sort_unstable_by_key(|key| key.index);
-        self.start_queued();
+        self.children.restart_fresh();
         self
     }
 
@@ -395,7 +380,7 @@ impl<F> Group<F> {
     #[inline]
     pub fn push(&mut self, child: F) -> Key {
         self.attend(Step::Add);
-        self.insert(child)
+        self.children.insert(child)
     }
 
     /// Adds a child as it is, if it can run at once.
@@ -425,7 +410,7 @@ impl<F> Group<F> {
     /// assert_eq!(smol::block_on(group), Ok(()));
     /// ```
     pub fn remove(&mut self, key: Key) -> bool {
-        Reporting(self).0.set.remove(key.slot, key.index)
+        Reporting(self).0.children.remove(key)
     }
 
     /// Drops all children, running and queued. [Handles](crate::Handle) stay open: a child that one of those
@@ -434,14 +419,14 @@ impl<F> Group<F> {
         if self.has_handles() {
             self.attend(Step::Clear);
         } else {
-            self.clear_set();
+            self.children.clear();
         }
     }
 
     /// The number of children, running and queued. One that has come by a [handle](crate::Handle) is queued
     /// until the next poll.
     pub fn len(&self) -> usize {
-        self.set.len() + self.inbox.as_ref().map_or(0, |inbox| inbox.arrived())
+        self.children.len() + self.inbox.as_ref().map_or(0, |inbox| inbox.data().arrived())
     }
 
     /// Whether there is no child.
@@ -451,7 +436,7 @@ impl<F> Group<F> {
 
     /// The number of children that run: they may be polled.
     pub fn running(&self) -> usize {
-        self.set.running()
+        self.children.running()
     }
 
     /// The number of children that the limit holds back, or that the next poll takes in.
@@ -475,20 +460,11 @@ impl<F> Group<F> {
     /// assert_eq!((group.len(), group.finished()), (2, 1));
     /// ```
     pub fn finished(&self) -> usize {
-        self.finished
+        self.children.finished()
     }
 
     const fn empty() -> Self {
-        Self {
-            set: Set::new(),
-            queue: VecDeque::new(),
-            limit: usize::MAX,
-            inbox: None,
-            added: 0,
-            finished: 0,
-            room_in_a_row: 0,
-            is_terminated: false,
-        }
+        Self { children: Children::new(), inbox: None }
     }
 
     /// Runs foreign code on the group. When that unwinds, the group ends.
@@ -502,26 +478,23 @@ impl<F> Group<F> {
 
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.len() >= self.limit
+        self.len() >= self.children.limit()
     }
 
-    /// What the group shares with its handles, from the first of them on.
-    pub(crate) fn open(&mut self) -> &Arc<Inbox<F>>
+    /// The way in for what handles add, from the first of them on.
+    pub(crate) fn inlet(&mut self) -> Entry<F>
     where
         F: Future,
     {
+        let children = &mut self.children;
         // What a handle adds is to be polled, also where the group has resolved before.
-        self.is_terminated = false;
-        let (set, limit) = (&mut self.set, self.limit);
-        self.inbox.get_or_insert_with(|| {
-            let inbox = Inbox::new(VTable::NEW, set.bell(), set.len(), limit);
-            ManuallyDrop::new(Arc::new(inbox))
-        })
+        children.is_terminated = false;
+        self.inbox.get_or_insert_with(|| Inbox::open(children)).inlet()
     }
 
     /// Adds a child ahead of those that have come by handles.
     pub(crate) fn push_first(&mut self, child: F) {
-        self.insert(child);
+        self.children.insert(child);
         self.attend(Step::Report);
     }
 
@@ -529,27 +502,19 @@ impl<F> Group<F> {
     /// are no longer valid.
     pub(crate) fn renumber(&mut self) -> usize {
         self.attend(Step::TakeIn);
-        let children = self.set.len();
-        if self.added != children as u64 {
-            self.queue.retain(|key| self.set.contains(key.slot, key.index));
-            self.set.renumber();
-            self.added = children as u64;
-            for key in &mut self.queue {
-                key.index = self.set.index(key.slot);
-            }
-        }
-        children
+        self.children.renumber()
     }
 
     /// Lets one child fewer run, where there is a limit.
     pub(crate) fn lower_limit(&mut self) {
-        if self.limit != usize::MAX {
-            self.set_limit(self.limit - 1);
+        let limit = self.children.limit();
+        if limit != usize::MAX {
+            self.set_limit(limit - 1);
         }
     }
 
     fn set_limit(&mut self, limit: usize) {
-        self.limit = limit;
+        self.children.set_limit(limit);
         self.attend(Step::Limit);
     }
 
@@ -563,7 +528,7 @@ impl<F> Group<F> {
         if self.has_handles() {
             self.attend(Step::End);
         } else {
-            self.clear_set();
+            self.children.clear();
         }
     }
 
@@ -578,54 +543,7 @@ impl<F> Group<F> {
     #[cold]
     fn attend_inbox(&mut self, step: Step) {
         if let Some(inbox) = &self.inbox {
-            (inbox.vtable.attend)(self, step);
-        }
-    }
-
-    fn clear_set(&mut self) {
-        self.queue.clear();
-        self.set.clear();
-    }
-
-    fn insert_all(&mut self, children: impl Iterator<Item = F>) {
-        if self.limit == usize::MAX {
-            self.set.extend(&mut self.added, children.inspect(|_| self.is_terminated = false));
-        } else {
-            children.for_each(|child| {
-                self.insert(child);
-            });
-        }
-    }
-
-    #[inline]
-    fn insert(&mut self, child: F) -> Key {
-        let may_start = self.set.len() < self.limit;
-        let key = Key { index: self.added, slot: self.set.insert(self.added, child, may_start) };
-        self.added += 1;
-        self.is_terminated = false;
-        if !may_start {
-            self.enqueue(key);
-        }
-        key
-    }
-
-    fn enqueue(&mut self, key: Key) {
-        // When most keys are of children that were removed, they go: what it costs to look at each
-        // key was paid by the keys added since.
-        if self.queue.len() > 2 * (self.set.len() - self.running()) + 16 {
-            let set = &self.set;
-            self.queue.retain(|key| set.contains(key.slot, key.index));
-        }
-        self.queue.push_back(key);
-    }
-
-    #[inline]
-    fn start_queued(&mut self) {
-        while self.running() < self.limit {
-            let Some(key) = self.queue.pop_front() else {
-                return;
-            };
-            self.set.start(key.slot, key.index);
+            (inbox.data().vtable.attend)(self, step);
         }
     }
 }
@@ -650,7 +568,7 @@ impl<F: Future> Group<F> {
     ) -> Poll<ControlFlow<B>> {
         let flow = ready!(self.poll_some(cx, true, done));
         if flow.is_continue() {
-            self.is_terminated = true;
+            self.children.is_terminated = true;
         }
         Poll::Ready(flow)
     }
@@ -672,13 +590,14 @@ impl<F: Future> Group<F> {
         mut done: impl FnMut(usize, F::Output, usize) -> ControlFlow<B>,
     ) -> Poll<ControlFlow<B>> {
         if let Some(inbox) = &self.inbox {
-            let poll = inbox.vtable.poll;
+            let poll = inbox.data().vtable.poll;
             return self.poll_by(poll, cx, ends, done);
         }
         self.guarded(|group| {
             let mut budget = Budget::new(group.running());
             loop {
-                match ready!(group.poll_set(cx, &mut budget, |_, _| 0, &mut done)) {
+                let done = |index, output, left| done(index, output, left).map_break(Some);
+                match ready!(group.children.poll(cx, &mut budget, done)) {
                     ControlFlow::Break(None) => {}
                     ControlFlow::Break(Some(outcome)) => {
                         break Poll::Ready(ControlFlow::Break(outcome));
@@ -703,40 +622,13 @@ impl<F: Future> Group<F> {
         }));
         Poll::Ready(outcome.map_or(ControlFlow::Continue(()), ControlFlow::Break))
     }
-
-    /// Polls what is ready in the set, as the limit allows. Breaks with what `done` breaks with; or with
-    /// `None`, where a queued child may start, or a batch has arrived. `arrived` is told how many
-    /// children are left in the set, and gives the number of those that have arrived.
-    #[inline]
-    fn poll_set<B>(
-        &mut self,
-        cx: &mut Context<'_>,
-        budget: &mut Budget,
-        arrived: impl Fn(&Option<Open<F>>, usize) -> usize,
-        done: &mut impl FnMut(usize, F::Output, usize) -> ControlFlow<B>,
-    ) -> Poll<ControlFlow<Option<B>>> {
-        self.start_queued();
-        // Where children are queued, one that is done may let another start, if the group goes on.
-        let (finished, queued) = (&mut self.finished, !self.queue.is_empty());
-        self.set.poll_each(cx, budget, |index, output, left| {
-            *finished = finished.wrapping_add(1);
-            let arrived = arrived(&self.inbox, left);
-            // Whoever looks at an index has had the children renumbered: on 32-bit targets it fits.
-            match done(index as usize, output, left + arrived) {
-                ControlFlow::Break(outcome) => ControlFlow::Break(Some(outcome)),
-                ControlFlow::Continue(()) if queued || arrived >= BATCH => ControlFlow::Break(None),
-                ControlFlow::Continue(()) => ControlFlow::Continue(()),
-            }
-        })
-    }
 }
 
 impl<F: Future> FromIterator<F> for Group<F> {
     fn from_iter<I: IntoIterator<Item = F>>(children: I) -> Self {
         let children = children.into_iter();
         let mut group = Self::empty();
-        group.set.reserve(children.size_hint().0, true);
-        group.set.extend(&mut group.added, children);
+        group.children.extend(children.size_hint().0, true, children);
         group
     }
 }
@@ -744,10 +636,14 @@ impl<F: Future> FromIterator<F> for Group<F> {
 impl<F: Future> Extend<F> for Group<F> {
     fn extend<I: IntoIterator<Item = F>>(&mut self, children: I) {
         let children = children.into_iter();
-        self.attend(Step::TakeIn);
-        self.set.reserve(children.size_hint().0, false);
-        self.insert_all(children);
-        self.attend(Step::Report);
+        if self.has_handles() {
+            // The handles count each at once.
+            children.for_each(|child| {
+                self.push(child);
+            });
+        } else {
+            self.children.extend(children.size_hint().0, false, children);
+        }
     }
 }
 
@@ -763,7 +659,7 @@ impl<F> fmt::Debug for Group<F> {
         f.debug_struct("Group")
             .field("running", &self.running())
             .field("queued", &self.queued())
-            .field("finished", &self.finished)
+            .field("finished", &self.finished())
             .finish_non_exhaustive()
     }
 }

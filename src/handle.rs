@@ -12,7 +12,7 @@ use core::{
 use event_listener::EventListener;
 use futures_core::future::{BoxFuture, LocalBoxFuture};
 
-use crate::{Group, group::Inbox, sync::Arc};
+use crate::{Group, group::Entry};
 
 /// Adds children to a [`Group`] while it runs: from inside a child, from another task or from another
 /// thread.
@@ -84,12 +84,14 @@ use crate::{Group, group::Inbox, sync::Arc};
 ///
 /// # Complexity
 ///
-/// To add is O(1), takes no lock and allocates once, for the place in the inbox; `go` allocates the box as
-/// well. The group takes all that has arrived at once. Without a handle it has no inbox.
+/// To add is O(1) and takes no lock. It allocates once, for the place where the child waits to be taken in;
+/// but within a poll of the group, on the same thread, where most is added, only now and then, if the
+/// feature `std` is on, by which threads are told apart. `go` allocates the box as well. The group takes in
+/// at once all that has arrived.
 ///
 /// A handle that outlives its group keeps some of its memory: that of the first few slots, never a child.
 pub struct Handle<F> {
-    inbox: Arc<Inbox<F>>,
+    inbox: Entry<F>,
 }
 
 /// The future of [`Handle::ready`]. It does not run the group, as that of [`Group::ready`] does.
@@ -153,7 +155,7 @@ impl<F: Future> Group<F> {
     ///
     /// The first one allocates what the handles share, and the first slots where the group has none yet.
     pub fn handle(&mut self) -> Handle<F> {
-        Handle { inbox: Arc::clone(self.open()) }
+        Handle { inbox: self.inlet() }
     }
 }
 
@@ -271,7 +273,7 @@ impl<F> Handle<F> {
     /// [`Closed`] with the future, if the group has ended. To give it on by `?`, let go of the future, which
     /// may borrow: `handle.push(child).map_err(|closed| closed.map(drop))?`.
     pub fn push(&self, child: F) -> Result<(), Closed<F>> {
-        self.inbox.push(child).map_err(Closed)
+        self.inbox.add(child).map_err(Closed)
     }
 
     /// Adds a child as it is, if it can run at once.
@@ -286,7 +288,7 @@ impl<F> Handle<F> {
         if self.is_closed() {
             Err(TryPushError::Closed(child))
         } else if self.inbox.reserve() {
-            self.inbox.arrive(child).map_err(TryPushError::Closed)
+            self.inbox.add_reserved(child).map_err(TryPushError::Closed)
         } else {
             Err(TryPushError::Full(child))
         }
@@ -353,8 +355,8 @@ impl<F> Handle<F> {
     /// # Locks
     ///
     /// To wait, and to tell those who do, takes a lock inside of `event-listener`, which wakes them under it.
-    /// An executor that polls a task within the call of its waker would wait for that lock for ever; those
-    /// that put the task in a queue do not. Nothing else here has a lock.
+    /// An executor that polls or drops a task within the call of its waker would wait for that lock for ever;
+    /// those that put the task in a queue do not. Nothing else here has a lock.
     pub fn ready(&self) -> Room<'_, F> {
         Room { handle: self, listener: None }
     }
@@ -390,7 +392,7 @@ impl<F> Future for Room<'_, F> {
             if inbox.has_room() {
                 // The next one is told as well: this one may not take the room, or not all of it.
                 *listener = None;
-                inbox.notify(1);
+                inbox.pass_on();
                 return Poll::Ready(Ok(()));
             }
             // It listens first, and looks again then: no room is missed in between.

@@ -206,7 +206,7 @@ where
     /// Runs the children until one fails, or all are done.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = ready!(poll(self.as_mut(), cx));
-        self.is_terminated = true;
+        self.children.is_terminated = true;
         Poll::Ready(outcome)
     }
 }
@@ -218,7 +218,7 @@ where
     /// Whether the group has resolved, or its [`next`](Group::next) gave `None`, and no child was
     /// added since.
     fn is_terminated(&self) -> bool {
-        self.is_terminated
+        self.children.is_terminated
     }
 }
 

@@ -172,9 +172,10 @@
 //!
 //! The crate is `no_std` and needs `alloc`.
 //!
-//! - `std` (default): turns on `std` in `event-listener`, `futures-core` and `futures-sink`. The crate
-//!   itself behaves the same without. Only who waits in [`Handle::ready`] does so behind a lock of
-//!   `event-listener`, which spins without `std`: where an interrupt polls or drops such a future, or
+//! - `std` (default): turns on `std` in `event-listener`, `futures-core` and `futures-sink`, and tells
+//!   threads apart, so that children which are added from inside take a shorter way. The crate behaves the
+//!   same without. Only who waits in [`Handle::ready`] does so behind a lock of `event-listener`, which
+//!   spins without `std`: where an interrupt polls or drops such a future, or
 //!   polls its group, turn on its feature `critical-section`. To add by a handle takes no lock.
 //! - `portable-atomic`: takes the atomics from the crate of that name, for chips without
 //!   compare-and-swap. How they work there is the choice of the binary, by a feature of that crate
@@ -187,6 +188,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 pub mod _documentation;
 mod group;

@@ -10,8 +10,8 @@
 //! once. A child that is done or removed is dropped in its slot. One that panics stays in it: whoever
 //! polls the set clears it when that unwinds.
 //!
-//! A child that is added from elsewhere arrives on a [`Stack`], and is inserted when the owner takes
-//! all that is there.
+//! A child that is added while the set is in use arrives in an [`Intake`], and is inserted when the owner
+//! takes all that is there.
 //!
 //! # Words
 //!
@@ -55,7 +55,10 @@
 //!    taken before the owner waits, or wakes the task (invariant 6).
 //! 10. A node belongs to whoever pushes it until the exchange that puts it on the stack, and then to
 //!     whoever takes it off with a swap. Its link is written before that exchange.
+//! 11. The row of an intake is touched by its owner, and while that is at work, by others on the same
+//!     thread. Nobody calls foreign code while touching it.
 
+mod intake;
 mod page;
 mod ready;
 mod schedule;
@@ -71,13 +74,14 @@ use core::{
     mem,
     ops::ControlFlow,
     pin::Pin,
-    ptr,
+    ptr::{self, NonNull},
     task::{Context, Poll},
 };
 
 pub(crate) use self::{
+    intake::{AtWork, Inlet, Intake},
     schedule::Slot,
-    stack::{Arrivals, Stack},
+    stack::Stack,
     waker::Bell,
 };
 use self::{
@@ -186,6 +190,46 @@ impl<F> Set<F> {
                 *index += 1;
                 self.len += 1;
                 true
+            });
+        }
+    }
+
+    /// Stores and starts the children of a row, which is empty then, and counts them with `index`.
+    ///
+    /// As [`extend`](Self::extend), but that each child is copied right to its slot, and not through an iterator.
+    #[inline]
+    pub(crate) fn append(&mut self, index: &mut u64, row: &mut Vec<F>) {
+        let children = row.len();
+        self.reserve(children, false);
+        let Some(schedule) = &mut self.schedule else { return };
+        let mut next = row.as_ptr();
+        // SAFETY: none is dropped with the row: they are moved out of it below.
+        unsafe { row.set_len(0) };
+        let mut left = children;
+        let mut store = |slots: NonNull<u8>, slot: u32| {
+            // SAFETY: the page has this slot, laid out by `SLOT`; it is free, as in `insert` (invariant
+            // 3). What is copied was in the row, and each child is copied once.
+            unsafe {
+                let child = slots.cast::<Child<F>>().add(slot as usize).as_ptr();
+                ptr::copy_nonoverlapping(next, &raw mut (*child).future, 1);
+                (&raw mut (*child).index).write(*index);
+                next = next.add(1);
+            }
+            *index += 1;
+            left -= 1;
+            left > 0
+        };
+        self.len += children;
+        let mut more = children > 0;
+        while more {
+            let Slot { page, slot } = schedule.claim(Self::SLOT, true);
+            more = store(schedule.page(page).slots, slot);
+            schedule.fill(page, |slots, slot| {
+                let stores = more;
+                if stores {
+                    more = store(slots, slot);
+                }
+                stores
             });
         }
     }

@@ -162,13 +162,13 @@ where
 
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
         let room = self.poll_for_room(cx);
-        self.room_in_a_row =
-            if let Poll::Ready(Ok(())) = room { self.room_in_a_row + 1 } else { 0 };
+        self.children.room_in_a_row =
+            if let Poll::Ready(Ok(())) = room { self.children.room_in_a_row + 1 } else { 0 };
         room
     }
 
     fn poll_for_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
-        if self.room_in_a_row == Self::MAX_ROOM_IN_A_ROW {
+        if self.children.room_in_a_row == Self::MAX_ROOM_IN_A_ROW {
             // Where the source never waits and there is no limit, no child would ever run.
             if let Poll::Ready(Err(error)) = self.poll_until_left(cx, 0) {
                 return Poll::Ready(Err(error));
@@ -179,7 +179,7 @@ where
         if !self.is_full() {
             return Poll::Ready(Ok(()));
         }
-        self.poll_until_left(cx, self.limit - 1)
+        self.poll_until_left(cx, self.children.limit() - 1)
     }
 
     /// Runs the children until one fails, or so many are left. That none is left is not the end.
@@ -191,7 +191,7 @@ where
         let outcome = flow.break_value().unwrap_or(Ok(()));
         if outcome.is_err() {
             self.end();
-            self.is_terminated = true;
+            self.children.is_terminated = true;
         }
         Poll::Ready(outcome)
     }
@@ -209,7 +209,7 @@ impl<F: Future> Future for Next<'_, F> {
 impl<F: Future> FusedFuture for Next<'_, F> {
     /// Whether `None` was given out or the group has resolved, and no child was added since.
     fn is_terminated(&self) -> bool {
-        self.0.is_terminated
+        self.0.children.is_terminated
     }
 }
 
@@ -230,7 +230,7 @@ impl<F: Future> Stream for Completions<'_, F> {
 impl<F: Future> FusedStream for Completions<'_, F> {
     /// Whether `None` was given out or the group has resolved, and no child was added since.
     fn is_terminated(&self) -> bool {
-        self.0.is_terminated
+        self.0.children.is_terminated
     }
 }
 

@@ -26,6 +26,24 @@ pub(crate) use self::cell::UnsafeCell;
 #[cfg(all(test, errgroup_loom))]
 pub(crate) use self::models::{WakeCount, model};
 
+/// A number that no other thread has which runs, or 0 where threads cannot be told apart.
+#[inline]
+pub(crate) fn this_thread() -> usize {
+    #[cfg(errgroup_loom)]
+    use loom::thread_local;
+    #[cfg(all(not(errgroup_loom), feature = "std"))]
+    use std::thread_local;
+
+    #[cfg(not(any(errgroup_loom, feature = "std")))]
+    return 0;
+    #[cfg(errgroup_loom)]
+    thread_local!(static HERE: u8 = 0);
+    #[cfg(all(not(errgroup_loom), feature = "std"))]
+    thread_local!(static HERE: u8 = const { 0 });
+    #[cfg(any(errgroup_loom, feature = "std"))]
+    HERE.with(|here| core::ptr::from_ref(here).addr())
+}
+
 #[cfg(not(errgroup_loom))]
 mod cell {
     /// Core's `UnsafeCell` with loom's interface, so that loom can watch each access.

@@ -301,7 +301,7 @@ fn awaited_group_is_none() {
 }
 
 #[test]
-fn handle_is_one_allocation_for_its_group_and_one_for_each_add() {
+fn handle_is_one_allocation_for_its_group_and_one_for_each_add_between_polls() {
     let mut group = Group::unboxed();
     group.push(ready(()));
     let info = measure(|| drop(group.handle().clone()));
@@ -316,9 +316,10 @@ fn handle_is_one_allocation_for_its_group_and_one_for_each_add() {
     assert_eq!(info.count_total, 0);
 }
 
-/// Where children that are done make place for those to come.
+/// Where children that are done make place for those to come: two for the rows that they go by, or one for
+/// each where threads cannot be told apart.
 #[test]
-fn children_that_add_the_next_take_one_allocation_each() {
+fn children_that_add_the_next_are_two_for_all() {
     struct Chain(usize, Handle<Self>);
 
     impl Future for Chain {
@@ -336,7 +337,8 @@ fn children_that_add_the_next_take_one_allocation_each() {
     let handle = group.handle();
     group.push(Chain(1_000, handle));
     let info = measure(|| while let Poll::Ready(Some(())) = poll_next(&mut group) {});
-    assert_eq!((group.finished(), info.count_total), (1_001, 1_000));
+    let all = if cfg!(feature = "std") { 2 } else { 1_000 };
+    assert_eq!((group.finished(), info.count_total), (1_001, all));
     drop(group);
 }
 

@@ -301,6 +301,26 @@ fn try_push_knows_of_children_that_panicked_in_their_drop() {
 
 /// The loop that lets children in has not come to its end because none is there.
 #[test]
+fn try_push_knows_of_those_that_an_iterator_has_given_so_far() {
+    for panics in [false, true] {
+        let mut group = Group::unboxed().with_limit(2);
+        let handle = group.handle();
+        let children = (0..3).map(|n| {
+            assert_eq!(handle.try_push(ready(n)).is_ok(), n == 0);
+            assert!(!panics || n < 2, "no more");
+            ready(n)
+        });
+        if panics {
+            assert_eq!(panic_of(|| group.extend(children)), "no more");
+        } else {
+            group.extend(children);
+        }
+        assert_eq!(group.len(), if panics { 3 } else { 4 });
+        assert!(handle.try_push(ready(7)).is_err());
+    }
+}
+
+#[test]
 fn group_that_is_empty_while_it_takes_children_in_keeps_its_handles_open() {
     let (cast, task) = (Cast::new(3), Task::default());
     cast.tell_all(Act::Succeed);

@@ -209,3 +209,32 @@ fn threads_that_wait_for_room_all_get_it_and_never_more_than_there_is() {
     drop(group);
     counts.assert_all_dropped_once();
 }
+
+/// Who begins to wait either finds the room, or the end, that is made in this moment, or is told of it.
+#[test]
+fn who_begins_to_wait_as_room_is_made_or_the_group_ends_is_told() {
+    for round in 0..ROUNDS {
+        let (counts, task) = (Counts::default(), Task::default());
+        let mut group = Group::unboxed().with_limit(1);
+        let handle = group.handle();
+        group.push(Child::new(&counts));
+        let (start, over) = (Barrier::new(2), Barrier::new(2));
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                let mut room = handle.ready();
+                start.wait();
+                let waits = task.poll(&mut room).is_pending();
+                over.wait();
+                waits
+            });
+            start.wait();
+            if round % 2 == 0 {
+                assert_eq!(Task::default().poll(&mut group.next()), Poll::Ready(Some(Ok(()))));
+            } else {
+                drop(group);
+            }
+            over.wait();
+            assert!(!waiter.join().unwrap() || task.wakes() > 0, "it waits for ever");
+        });
+    }
+}

@@ -2,10 +2,14 @@
 
 mod kit;
 
-use std::task::Poll;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use errgroup::{Group, Handle, Room};
-use kit::{Act, Cast, Child, Task};
+use kit::{Act, Cast, Child, Task, panic_of};
 
 /// A group that is full of `limit` children that wait and were polled.
 fn full(cast: &Cast, limit: usize, task: &Task) -> (Group<Child>, Handle<Child>) {
@@ -166,4 +170,26 @@ fn child_waits_for_room_that_a_sibling_makes() {
     let task = Task::default();
     assert_eq!(task.poll_while_woken(&mut group), Poll::Ready(Ok(())));
     assert_eq!(group.finished(), 11);
+}
+
+#[test]
+fn waker_that_panics_as_the_group_ends_keeps_no_child() {
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("woken");
+        }
+    }
+
+    let (cast, task) = (Cast::new(1), Task::default());
+    let (group, handle) = full(&cast, 1, &task);
+    let mut room = handle.ready();
+    let waker = Waker::from(Arc::new(Panics));
+    assert!(Pin::new(&mut room).poll(&mut Context::from_waker(&waker)).is_pending());
+    let mut none = group.quorum(0);
+    assert_eq!(panic_of(|| task.poll(&mut none)), "woken");
+    cast.assert_all_dropped_once();
+    // With overflow checks, event-listener panics here: it did not count that it has told this one.
+    drop(catch_unwind(AssertUnwindSafe(|| drop(room))));
 }

@@ -1,5 +1,5 @@
-//! What a group and its handles share: the children that have arrived and are not in the group's set
-//! yet, and how many there are in all.
+//! What a group and its handles share, beside the intake where children arrive: how many there are in all,
+//! and who waits for room.
 
 use core::{
     future::Future,
@@ -10,29 +10,38 @@ use core::{
 
 use event_listener::{Event, EventListener, IntoNotification};
 
-use super::{Group, Reporting};
+use super::{Children, Group, Reporting};
 use crate::{
-    set::{Arrivals, Bell, Budget, Stack},
-    sync::{Arc, AtomicBool, AtomicUsize, Ordering, fence},
+    set::{AtWork, Bell, Budget, Inlet, Intake},
+    sync::{AtomicBool, AtomicUsize, Ordering, fence},
 };
 
-/// The inbox of a group that has not ended. It is dropped by [`Step::End`] and [`VTable::poll`] alone, so
+/// The way into a group that has not ended. It is dropped by [`Step::End`] and [`VTable::poll`] alone, so
 /// that a group which never has one carries no code to drop it.
-pub(super) type Open<F> = ManuallyDrop<Arc<Inbox<F>>>;
+pub(super) type Open<F> = ManuallyDrop<Intake<F, Inbox<F>>>;
+
+/// The way in, for handles.
+pub(crate) type Entry<F> = Inlet<F, Inbox<F>>;
 
 const NO_INBOX: &str = "a group with handles has an inbox";
 
-/// Open as long as its group has it.
+/// So many children that arrive within a round are taken in there, while they are in the cache, and do not
+/// wait for its end.
+const BATCH: usize = 64;
+
+/// What is known of the children on both sides.
 pub(crate) struct Inbox<F> {
     pub(super) vtable: VTable<F>,
-    arrivals: Stack<F>,
     bell: Bell,
-    /// The children in the group: those that it has taken in, and those that arrive.
+    /// With `near`, the children in the group: those that it has taken in, and those that arrive.
     children: AtomicUsize,
-    /// The part of `children` that the group has taken in. Written by the group alone.
+    /// Those that were added on the thread on which the group was polled, while there was no limit. Nobody
+    /// else writes it: it takes no read-modify-write.
+    near: AtomicUsize,
+    /// Those that the group has taken in. Written by the group alone.
     taken_in: AtomicUsize,
     limit: AtomicUsize,
-    /// Where those wait who want fewer `children` than `limit`, or the end.
+    /// Where those wait who want fewer children than `limit`, or the end.
     room: Event,
     /// Whether anybody ever has waited: the event allocates as soon as it is used, also to notify nobody.
     is_awaited: AtomicBool,
@@ -86,127 +95,44 @@ where
 
 // The counts are relaxed: they carry nothing but themselves.
 impl<F> Inbox<F> {
-    pub(super) fn new(vtable: VTable<F>, bell: Bell, children: usize, limit: usize) -> Self {
-        Self {
-            vtable,
-            arrivals: Stack::new(),
-            bell,
-            children: AtomicUsize::new(children),
-            taken_in: AtomicUsize::new(children),
-            limit: AtomicUsize::new(limit),
+    pub(super) fn open(children: &mut Children<F>) -> Open<F>
+    where
+        F: Future,
+    {
+        ManuallyDrop::new(Intake::new(Self {
+            vtable: VTable::NEW,
+            bell: children.set().bell(),
+            children: AtomicUsize::new(children.len()),
+            near: AtomicUsize::new(0),
+            taken_in: AtomicUsize::new(children.len()),
+            limit: AtomicUsize::new(children.limit()),
             room: Event::new(),
             is_awaited: AtomicBool::new(false),
-        }
+        }))
     }
 
-    /// Adds a child, or gives it back if the inbox is closed.
-    pub(crate) fn push(&self, child: F) -> Result<(), F> {
-        // Counted first: what the group takes in was counted.
-        self.children.fetch_add(1, Ordering::Relaxed);
-        self.arrive(child)
-    }
-
-    /// Takes a place for a child, if there is room.
-    pub(crate) fn reserve(&self) -> bool {
-        let limit = self.limit.load(Ordering::Relaxed);
-        let next = |children| (children < limit).then_some(children + 1);
-        self.children.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
-    }
-
-    /// Gives back a place.
-    fn unreserve(&self) {
-        self.children.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Adds a child that has its place.
-    pub(crate) fn arrive(&self, child: F) -> Result<(), F> {
-        let is_idle = self.arrivals.push(child).inspect_err(|_| self.unreserve())?;
-        if is_idle {
-            self.bell.ring();
-        }
-        Ok(())
-    }
-
-    pub(crate) fn has_room(&self) -> bool {
-        self.children.load(Ordering::Relaxed) < self.limit.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.arrivals.is_closed()
-    }
-
-    /// To be told of room that there is from now on, or of the end.
-    pub(crate) fn listen(&self) -> EventListener {
-        // Ordering: Relaxed, before the fence in `listen`.
-        self.is_awaited.store(true, Ordering::Relaxed);
-        self.room.listen()
-    }
-
-    /// Tells so many of those who have waited longest that there is room, or the end.
-    pub(crate) fn notify(&self, waiters: usize) {
-        // Ordering: pairs with the fence that `Event::listen` documents. Either this sees the listener
-        // and what was set before it, or who looks again after it sees what the caller has changed.
-        fence(Ordering::SeqCst);
-        if self.is_awaited.load(Ordering::Relaxed) {
-            self.room.notify(waiters.relaxed());
-        }
-    }
-}
-
-/// For the group alone.
-impl<F> Inbox<F> {
     /// The children that have arrived, or are about to.
     #[inline]
     pub(super) fn arrived(&self) -> usize {
-        let taken_in = self.taken_in.load(Ordering::Relaxed);
-        self.children.load(Ordering::Relaxed).saturating_sub(taken_in)
+        self.children().saturating_sub(self.taken_in.load(Ordering::Relaxed))
     }
 
     /// Takes note that a child is done and `left` of those that were taken in are not, and gives the
     /// number of those that have arrived.
+    #[inline]
     fn child_done(&self, left: usize) -> usize {
         // Whoever asks for room learns of it at once, not at the end of the poll.
-        if self.limit.load(Ordering::Relaxed) != usize::MAX {
+        if self.has_limit() {
             self.set_taken_in(left);
         }
         self.arrived()
     }
 
-    /// Takes what has arrived.
-    fn take(&self) -> Arrivals<F> {
-        self.count(self.arrivals.take())
-    }
-
-    /// Takes what has arrived. Until the group [leaves](Self::leave), what arrives does not wake it.
-    fn watch(&self) -> Arrivals<F> {
-        self.count(self.arrivals.watch())
-    }
-
-    fn count(&self, arrivals: Arrivals<F>) -> Arrivals<F> {
-        let taken_in = self.taken_in.load(Ordering::Relaxed).wrapping_add(arrivals.len());
+    /// Says that so many more were taken in.
+    #[inline]
+    fn take_in(&self, arrivals: usize) {
+        let taken_in = self.taken_in.load(Ordering::Relaxed).wrapping_add(arrivals);
         self.taken_in.store(taken_in, Ordering::Relaxed);
-        arrivals
-    }
-
-    /// Has the next arrival wake the group; `false` if there is one.
-    fn leave(&self) -> bool {
-        self.arrivals.leave()
-    }
-
-    /// Closes the inbox; `false` if a child has arrived.
-    fn close_empty(&self) -> bool {
-        let is_closed = self.arrivals.close_empty();
-        if is_closed {
-            self.notify(usize::MAX);
-        }
-        is_closed
-    }
-
-    /// Closes the inbox, and gives what has arrived.
-    fn close(&self) -> Arrivals<F> {
-        let arrivals = self.arrivals.close();
-        self.notify(usize::MAX);
-        arrivals
     }
 
     /// Says how many children there are in the group's set.
@@ -217,11 +143,12 @@ impl<F> Inbox<F> {
             return;
         }
         self.taken_in.store(taken_in, Ordering::Relaxed);
-        let children = self.children.fetch_add(taken_in.wrapping_sub(before), Ordering::Relaxed);
+        let change = taken_in.wrapping_sub(before);
+        let children = self.children.fetch_add(change, Ordering::Relaxed);
+        let children = children.wrapping_add(self.near.load(Ordering::Relaxed));
         let limit = self.limit.load(Ordering::Relaxed);
-        let now = children.wrapping_add(taken_in).wrapping_sub(before);
         // Where there has been room before, whoever waits has been told of it.
-        if now < limit && children >= limit {
+        if children.wrapping_add(change) < limit && children >= limit {
             self.notify(1);
         }
     }
@@ -230,50 +157,145 @@ impl<F> Inbox<F> {
         self.limit.store(limit, Ordering::Relaxed);
         self.notify(1);
     }
+
+    #[inline]
+    fn children(&self) -> usize {
+        self.children.load(Ordering::Relaxed).wrapping_add(self.near.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn has_limit(&self) -> bool {
+        self.limit.load(Ordering::Relaxed) != usize::MAX
+    }
+
+    /// Tells so many of those who have waited longest that there is room, or the end.
+    fn notify(&self, waiters: usize) {
+        // Ordering: pairs with the fence in `listen`. Either this sees what was set before that one, or who
+        // looks again after it sees what the caller has changed.
+        fence(Ordering::SeqCst);
+        if self.is_awaited.load(Ordering::Relaxed) {
+            self.room.notify(waiters.relaxed());
+        }
+    }
 }
 
-/// The group's side of its handles.
+/// The side of the handles.
+impl<F> Entry<F> {
+    /// Adds a child, or gives it back if the group has ended.
+    #[inline(always)]
+    pub(crate) fn add(&self, child: F) -> Result<(), F> {
+        let inbox = self.data();
+        match self.push_near(child) {
+            Ok(()) if !inbox.has_limit() => {
+                let near = inbox.near.load(Ordering::Relaxed).wrapping_add(1);
+                inbox.near.store(near, Ordering::Relaxed);
+                Ok(())
+            }
+            Ok(()) => {
+                inbox.children.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(child) => self.count_and_add_far(child),
+        }
+    }
+
+    /// Takes a place for a child, if there is room.
+    pub(crate) fn reserve(&self) -> bool {
+        let Inbox { children, near, limit, .. } = self.data();
+        let (near, limit) = (near.load(Ordering::Relaxed), limit.load(Ordering::Relaxed));
+        let has_room = |children: usize| children.wrapping_add(near) < limit;
+        let next = |children: usize| has_room(children).then_some(children.wrapping_add(1));
+        children.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
+    }
+
+    /// Adds a child that has its place.
+    pub(crate) fn add_reserved(&self, child: F) -> Result<(), F> {
+        self.push_near(child).or_else(|child| self.add_far(child))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn count_and_add_far(&self, child: F) -> Result<(), F> {
+        // Counted first: what the group takes in was counted.
+        self.data().children.fetch_add(1, Ordering::Relaxed);
+        self.add_far(child)
+    }
+
+    fn add_far(&self, child: F) -> Result<(), F> {
+        let inbox = self.data();
+        let give_back = |_: &F| _ = inbox.children.fetch_sub(1, Ordering::Relaxed);
+        if self.push(child).inspect_err(give_back)? {
+            inbox.bell.ring();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.data().children() < self.data().limit.load(Ordering::Relaxed)
+    }
+
+    /// To be told of room that there is from now on, or of the end.
+    pub(crate) fn listen(&self) -> EventListener {
+        let inbox = self.data();
+        // Ordering: Relaxed, before the fence.
+        inbox.is_awaited.store(true, Ordering::Relaxed);
+        let listener = inbox.room.listen();
+        // Ordering: pairs with the fence in `notify`. Event-listener has one there alone, as nobody looks
+        // past its lock.
+        fence(Ordering::SeqCst);
+        listener
+    }
+
+    /// Tells the one who has waited longest that there is still room.
+    pub(crate) fn pass_on(&self) {
+        self.data().notify(1);
+    }
+}
+
+/// The side of the group.
 impl<F: Future> VTable<F> {
-    pub(super) const NEW: Self = Self { attend: Self::attend, poll: Self::poll };
+    const NEW: Self = Self { attend: Self::attend, poll: Self::poll };
 
     fn attend(group: &mut Group<F>, step: Step) {
-        let Some(inbox) = &group.inbox else { return };
+        let Group { children, inbox: Some(inbox) } = group else { return };
         match step {
-            Step::TakeIn => Self::take_in(group, inbox.take()),
-            Step::Add => {
-                Self::take_in(group, inbox.take());
-                Self::report(group, 1);
+            Step::TakeIn => {
+                let taken_in = Self::take_in(children, inbox.take());
+                inbox.data().take_in(taken_in);
             }
-            Step::Report => Self::report(group, 0),
-            Step::Limit => inbox.set_limit(group.limit),
+            Step::Add => {
+                let taken_in = Self::take_in(children, inbox.take());
+                inbox.data().take_in(taken_in);
+                inbox.data().set_taken_in(children.len() + 1);
+            }
+            Step::Report => inbox.data().set_taken_in(children.len()),
+            Step::Limit => inbox.data().set_limit(children.limit()),
             Step::Clear => {
                 let arrivals = inbox.take();
-                Reporting(group).0.clear_set();
+                inbox.data().take_in(arrivals.size_hint().0);
+                Reporting(group).0.children.clear();
                 drop(arrivals);
             }
             Step::End => {
+                let arrivals = inbox.close();
                 let inbox = group.inbox.take().map(ManuallyDrop::into_inner);
-                let arrivals = inbox.map(|inbox| inbox.close());
-                group.clear_set();
+                // The wakers of those who wait are foreign code.
+                group.guarded(|_| inbox.inspect(|inbox| inbox.data().notify(usize::MAX)));
+                group.children.clear();
                 drop(arrivals);
             }
         }
     }
 
-    fn take_in(group: &mut Group<F>, arrivals: Arrivals<F>) {
-        if arrivals.len() > 0 {
+    /// Takes in what has arrived, and says how many these are.
+    fn take_in(children: &mut Children<F>, arrivals: impl Iterator<Item = F>) -> usize {
+        let len = arrivals.size_hint().0;
+        if len > 0 {
             // All pages first: allocators are slow where large pieces are taken between small ones given
             // back.
-            group.set.reserve(arrivals.len(), false);
-            group.insert_all(arrivals);
+            children.extend(len, false, arrivals);
         }
-    }
-
-    /// Says how many children there are, with so many `more` that are about to be added.
-    fn report(group: &Group<F>, more: usize) {
-        if let Some(inbox) = &group.inbox {
-            inbox.set_taken_in(group.set.len() + more);
-        }
+        len
     }
 
     fn poll(
@@ -282,40 +304,61 @@ impl<F: Future> VTable<F> {
         ends: bool,
         done: &mut dyn Done<F>,
     ) -> Poll<()> {
-        let arrived = |inbox: &Option<Open<F>>, left| {
-            inbox.as_ref().map_or(0, |inbox| inbox.child_done(left))
-        };
         group.guarded(|group| {
-            let mut budget = None;
-            loop {
-                let inbox = group.inbox.as_ref().expect(NO_INBOX);
-                Self::take_in(group, inbox.watch());
-                let budget = budget.get_or_insert_with(|| Budget::new(group.running()));
-                let mut done = |index, output, left| done.done(index, output, left);
-                let flow = group.poll_set(cx, budget, arrived, &mut done);
-                Self::report(group, 0);
-                let is_over = match flow {
-                    Poll::Ready(ControlFlow::Break(Some(()))) => return Poll::Ready(()),
-                    Poll::Ready(ControlFlow::Break(None)) => continue,
-                    Poll::Ready(ControlFlow::Continue(())) => true,
-                    Poll::Pending => false,
-                };
-                // The one step in which the group ends, or waits, if no child has come (invariant 9 of the set).
-                let inbox = group.inbox.as_ref().expect(NO_INBOX);
-                if is_over && ends {
-                    if inbox.close_empty() {
-                        drop(group.inbox.take().map(ManuallyDrop::into_inner));
-                        return Poll::Ready(());
-                    }
-                } else if inbox.leave() {
-                    return if is_over { Poll::Ready(()) } else { Poll::Pending };
+            let Group { children, inbox } = &mut *group;
+            let open = inbox.as_mut().expect(NO_INBOX);
+            let poll = open.work(|inbox| Self::poll_at_work(children, inbox, cx, ends, done));
+            poll.map(|has_ended| {
+                if has_ended {
+                    drop(inbox.take().map(ManuallyDrop::into_inner));
                 }
-                if budget.is_spent() {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                budget.work();
-            }
+            })
         })
+    }
+
+    /// Whether it has closed the inbox.
+    fn poll_at_work(
+        children: &mut Children<F>,
+        inbox: &mut AtWork<'_, F, Inbox<F>>,
+        cx: &mut Context<'_>,
+        ends: bool,
+        done: &mut dyn Done<F>,
+    ) -> Poll<bool> {
+        let mut budget = None;
+        loop {
+            let (row, stacked) = inbox.watch();
+            let taken_in = children.append(row) + Self::take_in(children, stacked);
+            inbox.data().take_in(taken_in);
+            let budget = budget.get_or_insert_with(|| Budget::new(children.running()));
+            let flow = children.poll(cx, budget, |index, output, left| {
+                let arrived = inbox.data().child_done(left);
+                match done.done(index, output, left + arrived) {
+                    ControlFlow::Break(()) => ControlFlow::Break(Some(())),
+                    ControlFlow::Continue(()) if arrived >= BATCH => ControlFlow::Break(None),
+                    ControlFlow::Continue(()) => ControlFlow::Continue(()),
+                }
+            });
+            inbox.data().set_taken_in(children.len());
+            let is_over = match flow {
+                Poll::Ready(ControlFlow::Break(Some(()))) => return Poll::Ready(false),
+                Poll::Ready(ControlFlow::Break(None)) => continue,
+                Poll::Ready(ControlFlow::Continue(())) => true,
+                Poll::Pending => false,
+            };
+            // The one step in which the group ends, or waits, if no child has come (invariant 9 of the set).
+            if is_over && ends {
+                if inbox.close_empty() {
+                    inbox.data().notify(usize::MAX);
+                    return Poll::Ready(true);
+                }
+            } else if inbox.leave() {
+                return if is_over { Poll::Ready(false) } else { Poll::Pending };
+            }
+            if budget.is_spent() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            budget.work();
+        }
     }
 }

@@ -55,6 +55,7 @@ impl<T> Stack<T> {
             return Err(item);
         }
         let node = Box::into_raw(Box::new(Node { next: head, item }));
+        node.expose_provenance();
         loop {
             // Ordering: Release pairs with the Acquire of the swap that takes the node, also from below
             // others, as their exchanges continue its release sequence. To find the stack idle takes no
@@ -72,6 +73,13 @@ impl<T> Stack<T> {
             // SAFETY: it is not on the stack yet (invariant 10).
             unsafe { (*node).next = head };
         }
+    }
+
+    /// Whether it is watched, and nobody is known to have pushed to it since.
+    #[inline]
+    pub(super) fn is_watched_and_empty(&self) -> bool {
+        // Ordering: Relaxed. Whoever has pushed before, as far as this thread can know, is seen.
+        self.head.load(Ordering::Relaxed) == Self::WATCHED
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -159,7 +167,9 @@ impl<T> Arrivals<T> {
             let before = unsafe { mem::replace(&mut (*last).next, arrivals.first) };
             arrivals.first = last;
             arrivals.len += 1;
-            last = before;
+            // A link may come from a look at the stack before the node below was taken and freed, and another
+            // one pushed that lies where it lay. Then its address is right, but not its provenance.
+            last = ptr::with_exposed_provenance_mut(before.addr());
         }
         arrivals
     }

@@ -231,11 +231,9 @@ impl AnyGroup for Naive {
     }
 
     fn extend(&mut self, children: Vec<Child>) {
-        self.take_in();
         for child in children {
-            self.insert(child);
+            self.push(child);
         }
-        self.report();
     }
 
     fn remove(&mut self, key: usize) -> bool {

@@ -183,7 +183,9 @@ impl<G: AnyGroup> Run<G> {
 
     fn extend(&mut self, count: usize, script: Script) {
         let children: Vec<Child> = (0..count).map_while(|_| self.child(script)).collect();
-        self.model.borrow_mut().extend(self.sides[0].number);
+        if !children.is_empty() {
+            self.model.borrow_mut().extend(self.sides[0].number);
+        }
         children.iter().for_each(|child| self.model.borrow_mut().enter(child.id));
         self.sides[0].group.extend(children);
     }
