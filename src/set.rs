@@ -224,13 +224,15 @@ impl<F> Set<F> {
         while more {
             let Slot { page, slot } = schedule.claim(Self::SLOT, true);
             more = store(schedule.page(page).slots, slot);
-            schedule.fill(page, |slots, slot| {
-                let stores = more;
-                if stores {
-                    more = store(slots, slot);
-                }
-                stores
-            });
+            if more {
+                schedule.fill(page, |slots, slot| {
+                    let stores = more;
+                    if stores {
+                        more = store(slots, slot);
+                    }
+                    stores
+                });
+            }
         }
     }
 

@@ -308,6 +308,7 @@ impl<F: Future> VTable<F> {
             let Group { children, inbox } = &mut *group;
             let open = inbox.as_mut().expect(NO_INBOX);
             let poll = open.work(|inbox| Self::poll_at_work(children, inbox, cx, ends, done));
+            open.data().set_taken_in(children.len());
             poll.map(|has_ended| {
                 if has_ended {
                     drop(inbox.take().map(ManuallyDrop::into_inner));
@@ -338,7 +339,6 @@ impl<F: Future> VTable<F> {
                     ControlFlow::Continue(()) => ControlFlow::Continue(()),
                 }
             });
-            inbox.data().set_taken_in(children.len());
             let is_over = match flow {
                 Poll::Ready(ControlFlow::Break(Some(()))) => return Poll::Ready(false),
                 Poll::Ready(ControlFlow::Break(None)) => continue,

@@ -154,18 +154,16 @@ impl<T, S> Inlet<T, S> {
         if thread == 0 || here.load(Ordering::Relaxed) != thread || !stack.is_watched_and_empty() {
             return Err(item);
         }
-        near.with_mut(|near| {
-            // SAFETY: the owner is at work on this thread, and not within `rows`, as nobody is called from
-            // there (invariant 11).
-            let near = unsafe { &mut *near };
-            if near.len() == near.capacity() {
-                // The allocator is foreign code: what that adds goes by the stack.
-                here.store(0, Ordering::Relaxed);
-                grow(near);
-                here.store(thread, Ordering::Relaxed);
-            }
-            near.push(item);
-        });
+        // SAFETY: the owner is at work on this thread, and not within `rows`, as nobody is called from there
+        // (invariant 11).
+        let near = unsafe { near.with_mut(|near| &mut *near) };
+        if near.len() == near.capacity() {
+            // The allocator is foreign code: what that adds goes by the stack.
+            here.store(0, Ordering::Relaxed);
+            grow(near);
+            here.store(thread, Ordering::Relaxed);
+        }
+        near.push(item);
         Ok(())
     }
 
