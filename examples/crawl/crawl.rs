@@ -16,11 +16,11 @@ use crate::report::{Broken, Link, Report};
 /// How to crawl.
 #[derive(Args, Clone)]
 pub(crate) struct Options {
-    /// At most so many requests at a time
+    /// At most N requests at a time
     #[arg(long, value_name = "N", default_value = "32")]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub(crate) limit: usize,
-    /// At most so many requests in all; links beyond are left out, which the summary says
+    /// At most N requests in all; links beyond are left out, which the summary says
     #[arg(long, value_name = "N", default_value = "10000")]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub(crate) max_pages: usize,
@@ -119,7 +119,7 @@ impl Crawl {
     /// The compiler wants this step of the recursion in a plain function: in `visit` itself, `go` would ask
     /// whether a visit is `Send` before that is known.
     fn add<'a>(&'a self, link: Link, group: &Handle<Child<'a>>) {
-        if self.is_on_site(&link.url) && self.report().note(&link.url) {
+        if self.is_on_site(&link.url) && self.report().admit(&link.url) {
             // Who adds it is a child or the body, and so the group is there.
             group.go(self.visit(link, group.clone())).ok();
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::site::{Link, Map, Place};
+use crate::site::{Map, Place, Written};
 
 /// What can be reached from the page at `/`.
 #[derive(Default)]
@@ -72,6 +72,6 @@ impl Known {
 }
 
 /// Whether a redirect leads to one that leads back to it. On this site, no circle has more of them.
-fn circles(moved: &BTreeMap<String, String>, path: &str, link: &Link) -> bool {
+fn circles(moved: &BTreeMap<String, String>, path: &str, link: &Written) -> bool {
     link.leads_to.as_ref().is_some_and(|target| moved.get(target).is_some_and(|end| end == path))
 }

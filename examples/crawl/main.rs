@@ -69,7 +69,7 @@ async fn crawl(start: Url, args: &Args) -> Result<(), Box<dyn Error>> {
     let crawl = Crawl::new(start, args.options.clone());
     let outcome = crawl.run().await;
     let written = write(&crawl.into_report(), args);
-    // Where the crawl has failed, nobody reading the report is no success.
+    // A crawl that has failed is no success, also where nobody reads the report.
     outcome?;
     Ok(written?)
 }

@@ -64,7 +64,7 @@ impl Report {
     }
 
     /// Notes a page, and says whether it is to be visited: it is new, and there is room.
-    pub(crate) fn note(&mut self, url: &Url) -> bool {
+    pub(crate) fn admit(&mut self, url: &Url) -> bool {
         if self.seen.contains(url) {
             return false;
         }

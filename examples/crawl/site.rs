@@ -58,17 +58,17 @@ pub(crate) struct Map {
 
 /// What is at a path.
 pub(crate) enum Place {
-    Page(Vec<Link>),
+    Page(Vec<Written>),
     /// A text, which is no HTML.
     Text,
-    Redirect(Link),
+    Redirect(Written),
     Missing,
     /// No answer, ever.
     Silence,
 }
 
 /// A link as it is written, and the path on this site that it leads to, if it does.
-pub(crate) struct Link {
+pub(crate) struct Written {
     pub(crate) href: String,
     pub(crate) leads_to: Option<String>,
 }
@@ -144,25 +144,25 @@ impl Map {
             return if query.is_empty() {
                 Place::Page(self.links(page))
             } else {
-                Place::Page(vec![Link::to(path, path)])
+                Place::Page(vec![Written::to(path, path)])
             };
         }
         match path {
             "/trap" => {
                 let silent = (1..TRAPPED).map(|n| format!("/silent/{n}"));
                 let paths = silent.chain(["/missing/late".to_owned()]);
-                Place::Page(paths.map(|path| Link::to(&path, &path)).collect())
+                Place::Page(paths.map(|path| Written::to(&path, &path)).collect())
             }
-            "/moved/away" => Place::Redirect(Link::away(format!("http://{}/", self.elsewhere))),
-            "/moved/round" => Place::Redirect(Link::to("round/again", "/moved/round/again")),
-            "/moved/round/again" => Place::Redirect(Link::to("/moved/round", "/moved/round")),
-            "/moved/lost" => Place::Redirect(Link::to("/missing/lost", "/missing/lost")),
+            "/moved/away" => Place::Redirect(Written::away(format!("http://{}/", self.elsewhere))),
+            "/moved/round" => Place::Redirect(Written::to("round/again", "/moved/round/again")),
+            "/moved/round/again" => Place::Redirect(Written::to("/moved/round", "/moved/round")),
+            "/moved/lost" => Place::Redirect(Written::to("/missing/lost", "/missing/lost")),
             _ => match path.rsplit_once('/') {
                 Some(("/texts", _)) => Place::Text,
                 Some(("/silent", _)) => Place::Silence,
                 Some(("/moved", page)) => {
                     let target = page.parse().ok().filter(|&page| page < PAGES).map(path_of);
-                    target.map_or(Place::Missing, |path| Place::Redirect(Link::to(&path, &path)))
+                    target.map_or(Place::Missing, |path| Place::Redirect(Written::to(&path, &path)))
                 }
                 _ => Place::Missing,
             },
@@ -170,7 +170,7 @@ impl Map {
     }
 
     /// The links of a page: at first those by which each page but the orphans can be reached.
-    fn links(&self, page: u32) -> Vec<Link> {
+    fn links(&self, page: u32) -> Vec<Written> {
         let children = (3 * page..3 * page + 6).filter(|&child| parent_of(child) == Some(page));
         let mut links: Vec<_> = children.map(|child| self.link_to(child)).collect();
 
@@ -179,36 +179,36 @@ impl Map {
         let others = (0..5).map(|_| rng.u32(..PAGES)).filter(|&other| !is_orphan(other));
         links.extend(others.map(|other| self.link_to(other)));
         let path = path_of(page);
-        links.extend(["", "#top", &path].map(|href| Link::to(href, &path)));
+        links.extend(["", "#top", &path].map(|href| Written::to(href, &path)));
 
-        links.push(Link::away(format!("http://{}/page/{page}", self.elsewhere)));
-        links.push(Link::away(format!("//{}/", self.elsewhere)));
-        links.push(Link::away(format!("https://{}{path}", self.host)));
-        links.push(Link::away("mailto:webmaster@example.org?subject=links".into()));
-        links.push(Link::away("http://[no URL".into()));
+        links.push(Written::away(format!("http://{}/page/{page}", self.elsewhere)));
+        links.push(Written::away(format!("//{}/", self.elsewhere)));
+        links.push(Written::away(format!("https://{}{path}", self.host)));
+        links.push(Written::away("mailto:webmaster@example.org?subject=links".into()));
+        links.push(Written::away("http://[no URL".into()));
 
         if page % 50 == 0 {
             let query = format!("?print=1&page={page}");
-            links.push(Link::to(&query, &format!("{path}{query}")));
+            links.push(Written::to(&query, &format!("{path}{query}")));
         }
         if page % 30 == 4 {
             let text = format!("/texts/{page}");
-            links.push(Link::to(&text, &text));
+            links.push(Written::to(&text, &text));
         }
         if page % 60 == 5 {
             // Several pages have this one.
             let missing = format!("/missing/{}", page / 200);
-            links.push(Link::to(&missing, &missing));
+            links.push(Written::to(&missing, &missing));
         }
         if page % 70 == 8 {
             let moved = ["/moved/away", "/moved/round", "/moved/lost"];
-            links.extend(moved.map(|path| Link::to(path, path)));
+            links.extend(moved.map(|path| Written::to(path, path)));
         }
         links
     }
 
     /// A link to a page, written in one of many ways.
-    fn link_to(&self, page: u32) -> Link {
+    fn link_to(&self, page: u32) -> Written {
         let path = path_of(page);
         let href = match page % 8 {
             0 => format!("http://{}{path}", self.host),
@@ -218,15 +218,15 @@ impl Map {
             4 => format!("  {path}\n"),
             5 => {
                 let moved = format!("/moved/{page}");
-                return Link::to(&moved, &moved);
+                return Written::to(&moved, &moved);
             }
             _ => format!("../{}/{page}.html", page / 100),
         };
-        Link::to(&href, &path)
+        Written::to(&href, &path)
     }
 }
 
-impl Link {
+impl Written {
     fn to(href: &str, path: &str) -> Self {
         Self { href: href.into(), leads_to: Some(path.into()) }
     }
@@ -292,12 +292,12 @@ fn with(mut response: Response<Bytes>, name: HeaderName, value: &str) -> Respons
 }
 
 /// A page with these links, and with two to an orphan that are none: in a comment and in a script.
-fn html(links: &[Link]) -> String {
+fn html(links: &[Written]) -> String {
     let orphan = "<a href='/0/9.html'>";
     let mut html = format!(
         "<!doctype html>\n<title>A page</title>\n<!-- {orphan} -->\n<script>\"{orphan}\"</script>\n"
     );
-    for (n, Link { href, .. }) in links.iter().enumerate() {
+    for (n, Written { href, .. }) in links.iter().enumerate() {
         let href = href.replace('&', "&amp;");
         html += &match n % 3 {
             0 => format!("<p><a href=\"{href}\">a link</a>\n"),

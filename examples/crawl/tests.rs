@@ -1,12 +1,10 @@
 //! What a crawl of the known site must find, and what its server must see of it.
 
 use std::collections::BTreeSet;
-use std::future::Future;
-use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::CONTENT_TYPE;
-use smol::{Timer, future};
+use smol::{block_on, future};
 use url::Url;
 
 use crate::crawl::{Crawl, Options};
@@ -18,7 +16,7 @@ use crate::site::{PAGES, Site, TRAPPED, is_orphan, path_of};
 
 #[test]
 fn the_site_has_thousands_of_pages_and_some_of_each_kind() {
-    within_minutes(async {
+    block_on(async {
         let site = Site::start().await.unwrap();
         let known = Known::of(&site.map);
         for page in 0..PAGES {
@@ -39,7 +37,7 @@ fn the_site_has_thousands_of_pages_and_some_of_each_kind() {
 
 #[test]
 fn a_crawl_fetches_each_page_that_can_be_reached_once_and_leaves_nothing_in_flight() {
-    within_minutes(async {
+    block_on(async {
         let mut pages = Vec::new();
         for limit in [32, 1] {
             let site = Site::start().await.unwrap();
@@ -79,7 +77,7 @@ fn a_crawl_fetches_each_page_that_can_be_reached_once_and_leaves_nothing_in_flig
 
 #[test]
 fn the_first_broken_link_ends_a_crawl_and_drops_the_requests_in_flight() {
-    within_minutes(async {
+    block_on(async {
         let site = Site::start().await.unwrap();
         let start = site.start.join("/trap").unwrap();
         let options = Options { fail_fast: true, ..options(TRAPPED) };
@@ -99,7 +97,7 @@ fn the_first_broken_link_ends_a_crawl_and_drops_the_requests_in_flight() {
 
 #[test]
 fn a_crawl_that_is_dropped_leaves_nothing_in_flight() {
-    within_minutes(async {
+    block_on(async {
         let site = Site::start().await.unwrap();
         let start = site.start.join("/trap").unwrap();
         let crawl = Crawl::new(start, options(TRAPPED));
@@ -111,7 +109,7 @@ fn a_crawl_that_is_dropped_leaves_nothing_in_flight() {
 
 #[test]
 fn a_start_page_that_cannot_be_fetched_ends_the_crawl() {
-    within_minutes(async {
+    block_on(async {
         let site = Site::start().await.unwrap();
         for (start, expected) in [
             ("/missing/1", "HTTP 404 Not Found"),
@@ -132,7 +130,7 @@ fn a_start_page_that_cannot_be_fetched_ends_the_crawl() {
 
 #[test]
 fn a_start_page_that_has_moved_on_the_site_is_followed() {
-    within_minutes(async {
+    block_on(async {
         let site = Site::start().await.unwrap();
         let start = site.start.join("/moved/5").unwrap();
         let (outcome, report) = crawl(&start, options(8)).await;
@@ -156,7 +154,7 @@ fn redirects_in_a_circle_are_a_broken_link_where_the_circle_closes() {
 
 #[test]
 fn a_crawl_makes_no_more_requests_than_it_may() {
-    within_minutes(async {
+    block_on(async {
         let site = Site::start().await.unwrap();
         let options = Options { max_pages: 10, ..options(4) };
         let (outcome, report) = crawl(&site.start, options).await;
@@ -239,12 +237,4 @@ fn url(url: &str) -> Url {
 fn path(site: &Site, url: &Url) -> String {
     let path = url.as_str().strip_prefix(site.start.as_str());
     format!("/{}", path.expect("it is on the site"))
-}
-
-fn within_minutes(test: impl Future<Output = ()>) {
-    let late = async {
-        Timer::after(Duration::from_secs(300)).await;
-        panic!("the test hangs");
-    };
-    smol::block_on(future::or(test, late));
 }

@@ -40,7 +40,7 @@ struct Args {
     /// What to fetch, each starting with http://; redirects are not followed
     #[arg(value_name = "URL")]
     urls: Vec<String>,
-    /// At most so many requests at a time [default: all]
+    /// At most N requests at a time [default: all]
     #[arg(long, value_name = "N", requires = "urls")]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     limit: Option<usize>,

@@ -47,7 +47,7 @@ struct Args {
     /// fetches the pages of that.
     #[arg(value_name = "FILE")]
     list: Option<PathBuf>,
-    /// At most so many requests at a time
+    /// At most N requests at a time
     #[arg(long, value_name = "N", default_value = "16")]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     limit: usize,

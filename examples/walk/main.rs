@@ -38,7 +38,7 @@ struct Args {
     /// Where to start
     #[arg(value_name = "PATH", default_value = ".")]
     root: PathBuf,
-    /// At most so many directories open at a time
+    /// At most N directories open at a time
     #[arg(long, value_name = "N", default_value = "32")]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     limit: usize,
