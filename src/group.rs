@@ -15,10 +15,10 @@ use core::{
 
 use futures_core::future::{BoxFuture, LocalBoxFuture};
 
-pub(crate) use self::inbox::Entry;
+pub(crate) use self::inbox::Inlet;
 use self::{
     children::Children,
-    inbox::{Inbox, Open, PollOpen, Step},
+    inbox::{Inbox, PollOpen, State, Step},
 };
 use crate::{
     policy::Policy,
@@ -101,7 +101,7 @@ use crate::{
 /// Children may return anything; the [ways to join](crate::_documentation::choosing) say what becomes
 /// of it. [`try_join`](Group::try_join) gives the values in order, and [`next`](Group::next) one by one.
 /// Or have the children write to what they borrow, as above, which is free again when the group is
-/// gone: after `group.await`, or a `drop`.
+/// gone: after `group.await`, or a `drop`, and no [handle](crate::Handle) is left.
 ///
 /// Awaiting a group whose children return something else than `Result<(), E>` does not compile. It
 /// would throw the values away, and with them perhaps the inner error of a nested `Result`.
@@ -123,7 +123,8 @@ use crate::{
 /// caught aborts.
 ///
 /// Adding a child panics where there are too many: half a billion on 64-bit targets, a million on
-/// 32-bit ones. Where they came by a [handle](crate::Handle), the poll does.
+/// 32-bit ones. Those that come by a [handle](crate::Handle) count when the group takes them in, which then
+/// panics: in its poll, or in a method that adds.
 ///
 /// # Cancel safety
 ///
@@ -140,11 +141,11 @@ use crate::{
 /// child that is woken again after a round took it up, and before its turn, may be polled once more
 /// than it needs; so may a new child in the slot of one that was woken before it was dropped.
 ///
-/// One poll of the group makes at most as many child polls as children run when it begins, or 256 if that
-/// is more. It ends early after 256 children that were woken and yet stay pending. A new child that stays pending
-/// does not count; a child that is woken while it is polled, new or not, counts for 8. Then the group
-/// wakes its task, and lets the executor go on. Without this, work would be quadratic where an executor
-/// makes ready children wait, as tokio does in a task that has used up its budget
+/// One poll of the group makes at most as many child polls as children run when it begins, or 256 if
+/// that is more. It ends early after 256 children that were woken and yet stay pending. A new child
+/// that stays pending does not count; a child that is woken while it is polled, new or not, counts for
+/// 8. Then the group wakes its task, and lets the executor go on. Without this, work would be quadratic
+/// where an executor makes ready children wait, as tokio does in a task that has used up its budget
 /// ([futures-rs issue 2526]).
 ///
 /// [futures-rs issue 2526]: https://github.com/rust-lang/futures-rs/issues/2526
@@ -153,17 +154,17 @@ use crate::{
 ///
 /// Adding a child is O(1), and takes no lock and, in a group without [handles](crate::Handle), no atomic
 /// operation. A wake is O(1) whatever the size of the group, and a poll is linear in the children that were
-/// woken or have come by a handle. Children live in pages of up to
-/// 64 slots (32 on 32-bit targets), each page one allocation; the first pages are small. Slots are
-/// used again. A wake allocates nothing, and neither does a poll, but for pages where children have come by
-/// a handle, and where the group has changed tasks in the very moment when the old one is being woken. A
-/// group keeps its pages until it is dropped.
+/// woken or have come by a handle. Children live in pages of up to 64 slots (32 on 32-bit targets), each page
+/// one allocation; the first pages are small. Slots are used again. A wake allocates nothing, and neither
+/// does a poll, but for pages, and the queue of a group at its limit, where children have come by a handle;
+/// and where the group has changed tasks in the very moment when the old one is being woken. A group keeps
+/// its pages until it is dropped.
 #[must_use = "nothing runs until the group is polled: `.await` it, or take outputs with `next`"]
 pub struct Group<F> {
     pub(crate) children: Children<F>,
     /// `None` until there is a handle, and again when the group has ended. Children that come by a handle
     /// are in it until the group takes them in.
-    inbox: Option<Open<F>>,
+    inbox: Option<Inbox<F>>,
 }
 
 /// Names a child of one group, for [`Group::remove`].
@@ -342,7 +343,8 @@ impl<F> Group<F> {
     /// Starts no child while `limit` or more are running, and queues the rest, first in first out.
     ///
     /// A queued child is stored, but not polled: the limit counts those that run, not those that take
-    /// memory. For that, see [`ready`](Group::ready). The limit is best set before children are added. Later
+    /// memory. For that, see [`ready`](Group::ready). A child that waits for what another one sends may wait for
+    /// ever, as the other may be queued behind it. The limit is best set before children are added. Later
     /// is possible, and so is changing it: children that were polled already stay running, even if they
     /// are more than the limit. The others start again in order of insertion, as far as the limit allows,
     /// and the rest is queued, which allocates.
@@ -413,8 +415,8 @@ impl<F> Group<F> {
         Reporting(self).0.children.remove(key)
     }
 
-    /// Drops all children, running and queued. [Handles](crate::Handle) stay open: a child that one of those
-    /// adds in its drop stays.
+    /// Drops all children, running and queued. [Handles](crate::Handle) stay open; a child that is added by one
+    /// while another is dropped stays in the group.
     pub fn clear(&mut self) {
         if self.has_handles() {
             self.attend(Step::Clear);
@@ -423,10 +425,10 @@ impl<F> Group<F> {
         }
     }
 
-    /// The number of children, running and queued. One that has come by a [handle](crate::Handle) is queued
-    /// until the next poll.
+    /// The number of children, running and queued. One that has come by a [handle](crate::Handle) counts as
+    /// queued until the group takes it in, at the latest in its next poll.
     pub fn len(&self) -> usize {
-        self.children.len() + self.inbox.as_ref().map_or(0, |inbox| inbox.data().arrived())
+        self.children.len() + self.inbox.as_ref().map_or(0, |inbox| inbox.state().arrived())
     }
 
     /// Whether there is no child.
@@ -439,7 +441,7 @@ impl<F> Group<F> {
         self.children.running()
     }
 
-    /// The number of children that the limit holds back, or that the next poll takes in.
+    /// The number of children that the limit holds back, or that the group has not yet taken in.
     pub fn queued(&self) -> usize {
         self.len() - self.running()
     }
@@ -482,14 +484,14 @@ impl<F> Group<F> {
     }
 
     /// The way in for what handles add, from the first of them on.
-    pub(crate) fn inlet(&mut self) -> Entry<F>
+    pub(crate) fn inlet(&mut self) -> Inlet<F>
     where
         F: Future,
     {
         let children = &mut self.children;
         // What a handle adds is to be polled, also where the group has resolved before.
         children.is_terminated = false;
-        self.inbox.get_or_insert_with(|| Inbox::open(children)).inlet()
+        self.inbox.get_or_insert_with(|| State::open(children)).inlet()
     }
 
     /// Adds a child ahead of those that have come by handles.
@@ -543,7 +545,7 @@ impl<F> Group<F> {
     #[cold]
     fn attend_inbox(&mut self, step: Step) {
         if let Some(inbox) = &self.inbox {
-            (inbox.data().vtable.attend)(self, step);
+            (inbox.state().vtable.attend)(self, step);
         }
     }
 }
@@ -566,7 +568,7 @@ impl<F: Future> Group<F> {
         cx: &mut Context<'_>,
         done: impl FnMut(usize, F::Output, usize) -> ControlFlow<B>,
     ) -> Poll<ControlFlow<B>> {
-        let flow = ready!(self.poll_some(cx, true, done));
+        let flow = ready!(self.poll_children(cx, true, done));
         if flow.is_continue() {
             self.children.is_terminated = true;
         }
@@ -579,18 +581,18 @@ impl<F: Future> Group<F> {
         cx: &mut Context<'_>,
         done: impl FnMut(usize, F::Output, usize) -> ControlFlow<B>,
     ) -> Poll<ControlFlow<B>> {
-        self.poll_some(cx, false, done)
+        self.poll_children(cx, false, done)
     }
 
     #[inline]
-    fn poll_some<B>(
+    fn poll_children<B>(
         &mut self,
         cx: &mut Context<'_>,
         ends: bool,
         mut done: impl FnMut(usize, F::Output, usize) -> ControlFlow<B>,
     ) -> Poll<ControlFlow<B>> {
         if let Some(inbox) = &self.inbox {
-            let poll = inbox.data().vtable.poll;
+            let poll = inbox.state().vtable.poll;
             return self.poll_by(poll, cx, ends, done);
         }
         self.guarded(|group| {

@@ -12,7 +12,7 @@ use core::{
 use event_listener::EventListener;
 use futures_core::future::{BoxFuture, LocalBoxFuture};
 
-use crate::{Group, group::Entry};
+use crate::{Group, group::Inlet};
 
 /// Adds children to a [`Group`] while it runs: from inside a child, from another task or from another
 /// thread.
@@ -58,23 +58,26 @@ use crate::{Group, group::Entry};
 /// dropped then, with the other children. A closed handle stays closed. A group that is used again gives
 /// out new ones.
 ///
-/// So a producer outside of the group needs somebody inside: a child that awaits it, or the body of a
-/// scope.
+/// So a producer outside of the group needs somebody inside: the body of a scope, or a child that awaits it,
+/// and takes a place under the limit.
 ///
 /// While a child is polled its group has not ended, so that there `handle.go(..).ok()` throws nothing away.
-/// Elsewhere it may have: give the error on, as the recipes do.
+/// Elsewhere it may have: pass the error on, as the recipes do.
 ///
 /// # Joins and streams
 ///
 /// [`try_join`](Group::try_join) and [`join`](Group::join) give the values of children that are added meanwhile
 /// after the others, in the order in which they arrived. [`quorum`](Group::quorum) gives up as soon as the
-/// children that there are do not suffice, whoever has a handle. [`next`](Group::next) and
-/// [`completions`](Group::completions) close the handles when they give `None`.
+/// children that there are do not suffice, though a handle could add more: a child that is to be replaced adds
+/// the other one before it fails. [`next`](Group::next) and
+/// [`completions`](Group::completions) close the handles when they give `None`, and so does closing the
+/// group as a [`Sink`](Group#impl-Sink<F>-for-Group<F>). Flushing it and [`Group::ready`] leave them open.
 ///
 /// # Order
 ///
-/// Children are queued and start in the order in which they arrive, whoever adds them: by handles, or by
-/// the methods of the group.
+/// Children are queued, and taken from the queue, in the order in which they arrive, whoever adds them: by
+/// handles, or by the methods of the group. Of those that may run at once the first polls are in that
+/// order too, unless a slot is used again: then they are in the order of the slots.
 ///
 /// # Waking
 ///
@@ -82,19 +85,25 @@ use crate::{Group, group::Entry};
 /// is woken for it. Where the group is pending, the first child that arrives wakes the task, and those that
 /// follow until the next poll do not. Where nobody waits for the group, nobody is woken.
 ///
+/// # Panics
+///
+/// Adding never does. Where there are too many children, the group panics as it takes them in.
+///
 /// # Complexity
 ///
-/// To add is O(1) and takes no lock. It allocates once, for the place where the child waits to be taken in;
-/// but within a poll of the group, on the same thread, where most is added, only now and then, if the
-/// feature `std` is on, by which threads are told apart. `go` allocates the box as well. The group takes in
-/// at once all that has arrived.
+/// Adding is O(1) and takes no lock. It allocates a node, in which the child waits until the group takes it
+/// in. Within a poll of the group, on its thread, it allocates only now and then; this needs the feature
+/// `std`, which tells threads apart. `go` allocates the box as well. The group takes in all arrivals at
+/// once.
 ///
-/// A handle that outlives its group keeps some of its memory: that of the first few slots, never a child.
+/// A handle that outlives its group keeps some of its memory: that of the first few slots, never a child. But
+/// for the compiler it still borrows what children may: move it into one, or drop it first, to use that again
+/// after the group.
 pub struct Handle<F> {
-    inbox: Entry<F>,
+    inlet: Inlet<F>,
 }
 
-/// The future of [`Handle::ready`]. It does not run the group, as that of [`Group::ready`] does.
+/// The future of [`Handle::ready`]. Unlike that of [`Group::ready`], it does not run the group.
 #[must_use = "futures do nothing unless polled"]
 pub struct Room<'a, F> {
     handle: &'a Handle<F>,
@@ -153,9 +162,12 @@ impl<F: Future> Group<F> {
     /// # });
     /// ```
     ///
+    /// Take it with a `let` first where it goes to a call of the group, as in
+    /// `group.go(visit(page, handle))`: the group cannot be borrowed twice.
+    ///
     /// The first one allocates what the handles share, and the first slots where the group has none yet.
     pub fn handle(&mut self) -> Handle<F> {
-        Handle { inbox: self.inlet() }
+        Handle { inlet: self.inlet() }
     }
 }
 
@@ -178,7 +190,8 @@ impl<'a, O> Handle<BoxFuture<'a, O>> {
     ///
     /// # Errors
     ///
-    /// [`Closed`] with the box, if the group has ended.
+    /// [`Closed`] with the box, if the group has ended. To pass it on with `?`, drop the box, which may borrow
+    /// and is not `Sync`: `handle.go(child).map_err(|closed| closed.map(drop))?`.
     pub fn go<Fut>(&self, child: Fut) -> Result<(), Closed<BoxFuture<'a, O>>>
     where
         Fut: Future<Output = O> + Send + 'a,
@@ -270,10 +283,10 @@ impl<F> Handle<F> {
     ///
     /// # Errors
     ///
-    /// [`Closed`] with the future, if the group has ended. To give it on by `?`, let go of the future, which
-    /// may borrow: `handle.push(child).map_err(|closed| closed.map(drop))?`.
+    /// [`Closed`] with the future, if the group has ended. To pass it on with `?`, drop the future, which may
+    /// borrow: `handle.push(child).map_err(|closed| closed.map(drop))?`.
     pub fn push(&self, child: F) -> Result<(), Closed<F>> {
-        self.inbox.add(child).map_err(Closed)
+        self.inlet.add(child).map_err(Closed)
     }
 
     /// Adds a child as it is, if it can run at once.
@@ -287,8 +300,8 @@ impl<F> Handle<F> {
     pub fn try_push(&self, child: F) -> Result<(), TryPushError<F>> {
         if self.is_closed() {
             Err(TryPushError::Closed(child))
-        } else if self.inbox.reserve() {
-            self.inbox.add_reserved(child).map_err(TryPushError::Closed)
+        } else if self.inlet.reserve() {
+            self.inlet.add_reserved(child).map_err(TryPushError::Closed)
         } else {
             Err(TryPushError::Full(child))
         }
@@ -296,8 +309,11 @@ impl<F> Handle<F> {
 
     /// Waits until there is room for one more child under the limit.
     ///
-    /// It reserves nothing: where several add, another may be faster. What is pushed then is queued, and
-    /// what is to run at once is for [`try_push`](Handle::try_push), in a loop:
+    /// Where there is room it is ready at once. So one that awaits nothing else adds up to the limit before
+    /// the others run; and without a limit, for ever.
+    ///
+    /// It reserves nothing: if another adder took the place, [`push`](Handle::push) queues. A child that is to
+    /// run at once is for [`try_push`](Handle::try_push), in a loop:
     ///
     /// ```
     /// use errgroup::{Closed, Handle, TryPushError};
@@ -375,7 +391,7 @@ impl<F> Handle<F> {
     /// assert!(handle.is_closed());
     /// ```
     pub fn is_closed(&self) -> bool {
-        self.inbox.is_closed()
+        self.inlet.is_closed()
     }
 }
 
@@ -384,20 +400,20 @@ impl<F> Future for Room<'_, F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { handle, listener } = &mut *self;
-        let inbox = &handle.inbox;
+        let inlet = &handle.inlet;
         loop {
-            if inbox.is_closed() {
+            if inlet.is_closed() {
                 return Poll::Ready(Err(Closed(())));
             }
-            if inbox.has_room() {
+            if inlet.has_room() {
                 // The next one is told as well: this one may not take the room, or not all of it.
                 *listener = None;
-                inbox.pass_on();
+                inlet.pass_on();
                 return Poll::Ready(Ok(()));
             }
             // It listens first, and looks again then: no room is missed in between.
             let Some(told) = listener else {
-                *listener = Some(inbox.listen());
+                *listener = Some(inlet.listen());
                 continue;
             };
             ready!(Pin::new(told).poll(cx));
@@ -408,7 +424,7 @@ impl<F> Future for Room<'_, F> {
 
 impl<F> Clone for Handle<F> {
     fn clone(&self) -> Self {
-        Self { inbox: self.inbox.clone() }
+        Self { inlet: self.inlet.clone() }
     }
 }
 
@@ -430,7 +446,7 @@ impl<F> Closed<F> {
         self.0
     }
 
-    /// The same error with what `f` makes of the future: with `drop`, it is one to give on.
+    /// The same error with what `f` makes of the future: with `drop`, it can be passed on.
     ///
     /// ```
     /// use errgroup::{BoxFuture, Handle};
@@ -467,14 +483,6 @@ impl<F> TryPushError<F> {
     pub fn into_inner(self) -> F {
         match self {
             Self::Full(child) | Self::Closed(child) => child,
-        }
-    }
-
-    /// The same error with what `f` makes of the future, as [`Closed::map`].
-    pub fn map<T>(self, f: impl FnOnce(F) -> T) -> TryPushError<T> {
-        match self {
-            Self::Full(child) => TryPushError::Full(f(child)),
-            Self::Closed(child) => TryPushError::Closed(f(child)),
         }
     }
 }

@@ -173,10 +173,11 @@
 //! The crate is `no_std` and needs `alloc`.
 //!
 //! - `std` (default): turns on `std` in `event-listener`, `futures-core` and `futures-sink`, and tells
-//!   threads apart, so that children which are added from inside take a shorter way. The crate behaves the
-//!   same without. Only who waits in [`Handle::ready`] does so behind a lock of `event-listener`, which
-//!   spins without `std`: where an interrupt polls or drops such a future, or
-//!   polls its group, turn on its feature `critical-section`. To add by a handle takes no lock.
+//!   threads apart, so that children which are added from inside take a shorter way. Without it the crate
+//!   behaves the same, but for [`Handle::ready`]: who waits there is kept behind a lock of
+//!   `event-listener`, which spins without `std`. Where an interrupt polls or drops such a future, or polls,
+//!   changes or drops its group, turn on the feature `critical-section` of `event-listener`. Adding by a
+//!   handle takes no lock.
 //! - `portable-atomic`: takes the atomics from the crate of that name, for chips without
 //!   compare-and-swap. How they work there is the choice of the binary, by a feature of that crate
 //!   such as `critical-section`.

@@ -34,7 +34,8 @@ use crate::{
 #[must_use = "futures do nothing unless polled"]
 pub struct Scope<F, T> {
     group: Group<F>,
-    /// Where the body leaves its value at its end.
+    /// Where the body leaves its value at its end. A stack, as that is shared safely for any `T: Send`, without
+    /// a cell of its own.
     returned: Arc<Stack<T>>,
     body: Body<T>,
 }
@@ -42,8 +43,8 @@ pub struct Scope<F, T> {
 enum Body<T> {
     Running,
     Returned(T),
-    /// The scope has resolved, or is being polled: where that unwinds, no value shows that has lost a
-    /// child.
+    /// The scope has resolved, or is being polled. Where that poll unwinds it stays so: a scope that has lost
+    /// a child gives no value.
     Over,
 }
 
@@ -84,9 +85,9 @@ const OVER: &str = "a scope was polled after it had resolved or panicked";
 ///
 /// # Borrowing
 ///
-/// Body and children may borrow what outlives the scope. Children may not borrow from the body itself,
-/// which is a child as they are. An async closure borrows what it names, and is given on with `async move`
-/// only what it is to own. Where a child needs `move` for one thing, reborrow the others for it:
+/// Body and children may borrow what outlives the scope. Children may not borrow from the body, which is a
+/// child like them: of the handle, each has a clone. An async closure borrows what it uses, while an `async move` child takes what it names.
+/// Where a child needs `move` for one thing, give it references to the others:
 ///
 /// ```
 /// use std::sync::Mutex;
@@ -111,14 +112,14 @@ const OVER: &str = "a scope was polled after it had resolved or panicked";
 /// [`scope_local`]. A limit is set with [`Scope::with_limit`]. [Adding from
 /// inside](crate::_documentation::adding) has recipes.
 ///
+/// # Errors
+///
+/// The first error, of the body or of a child. All the others are dropped before it shows.
+///
 /// # Complexity
 ///
 /// Five allocations: the box of the body, the value, what scope and body share for it, and what a
 /// [handle](Group::handle) needs.
-///
-/// # Errors
-///
-/// The first error, of the body or of a child. All the others are dropped before it shows.
 pub fn scope<'a, T, E, Fut>(
     body: impl FnOnce(Handle<BoxFuture<'a, Result<(), E>>>) -> Fut,
 ) -> Scope<BoxFuture<'a, Result<(), E>>, T>
@@ -181,7 +182,7 @@ async fn run<T, E>(
     body: impl Future<Output = Result<T, E>>,
     returned: Arc<Stack<T>>,
 ) -> Result<(), E> {
-    // Nobody closes the stack but its last owner.
+    // It is not refused: the stack is closed only when it is dropped.
     body.await.map(|value| drop(returned.push(value)))
 }
 
@@ -210,7 +211,7 @@ impl<F, T> Scope<F, T> {
     /// # smol::block_on(async {
     /// let stored = errgroup::scope(async |group| {
     ///     for n in 0..100 {
-    ///         group.ready().await.ok();
+    ///         group.ready().await.ok(); // while the body is polled, it is not refused
     ///         group.go(store(n)).ok(); // at most three are in memory
     ///     }
     ///     Ok::<_, std::io::Error>(100)

@@ -15,8 +15,9 @@
 //!
 //! # Words
 //!
-//! - The *owner* is whoever has the set by `&mut`; everybody else is a *waker*. What the owner alone
-//!   knows of pages and rounds is the *schedule*. It lies in the hub, and moving a set moves a pointer.
+//! - The *owner* is whoever has the set by `&mut`; everybody else is a *waker*, or adds by an *inlet*.
+//!   What the owner alone knows of pages and rounds is the *schedule*. It lies in the hub, and moving a
+//!   set moves a pointer.
 //! - The *ready word* holds the head of the ready stack, the bits of the first page, the lead, and
 //!   whether the bell was rung.
 //! - The *hub* is what all pages share: the ready word, the *task*, which is the waker of whoever polls
@@ -24,6 +25,8 @@
 //!   otherwise the set is *armed*.
 //! - The *lead* is a child that was woken when nothing else was ready.
 //! - The *bell* is the waker of no child: whoever puts one on an idle stack rings it.
+//! - An *intake* is where children arrive: on a *stack*, which is another than the ready stack, or in a
+//!   *row*. An empty stack is *idle*, *watched* or *closed*. The owner is *at work* while it polls.
 //! - A *round* polls what was ready when it began, page by page; a page of the round has its *turn*.
 //! - A child is *running* once it was started, unless that is taken back, and *fresh* until it is
 //!   polled for the first time.
@@ -55,8 +58,8 @@
 //!    taken before the owner waits, or wakes the task (invariant 6).
 //! 10. A node belongs to whoever pushes it until the exchange that puts it on the stack, and then to
 //!     whoever takes it off with a swap. Its link is written before that exchange.
-//! 11. The row of an intake is touched by its owner, and while that is at work, by others on the same
-//!     thread. Nobody calls foreign code while touching it.
+//! 11. The rows of an intake are touched by its owner, and while that is at work, the one that fills by
+//!     others on the same thread. Nobody calls foreign code while touching them.
 
 mod intake;
 mod page;
@@ -196,19 +199,21 @@ impl<F> Set<F> {
 
     /// Stores and starts the children of a row, which is empty then, and counts them with `index`.
     ///
-    /// As [`extend`](Self::extend), but that each child is copied right to its slot, and not through an iterator.
+    /// As [`extend`](Self::extend), but that each child is copied right to its slot, and not through an
+    /// iterator.
     #[inline]
     pub(crate) fn append(&mut self, index: &mut u64, row: &mut Vec<F>) {
         let children = row.len();
         self.reserve(children, false);
         let Some(schedule) = &mut self.schedule else { return };
         let mut next = row.as_ptr();
-        // SAFETY: none is dropped with the row: they are moved out of it below.
+        // SAFETY: 0 is within the capacity. The children are moved out below; where that unwinds, they leak.
         unsafe { row.set_len(0) };
         let mut left = children;
         let mut store = |slots: NonNull<u8>, slot: u32| {
             // SAFETY: the page has this slot, laid out by `SLOT`; it is free, as in `insert` (invariant
-            // 3). What is copied was in the row, and each child is copied once.
+            // 3). What is copied was in the row, each child once, and the row keeps its buffer, as it is
+            // borrowed.
             unsafe {
                 let child = slots.cast::<Child<F>>().add(slot as usize).as_ptr();
                 ptr::copy_nonoverlapping(next, &raw mut (*child).future, 1);
@@ -226,11 +231,10 @@ impl<F> Set<F> {
             more = store(schedule.page(page).slots, slot);
             if more {
                 schedule.fill(page, |slots, slot| {
-                    let stores = more;
-                    if stores {
+                    more && {
                         more = store(slots, slot);
+                        true
                     }
-                    stores
                 });
             }
         }
@@ -465,7 +469,7 @@ impl Budget {
     }
 
     /// Accounts for work that is none of a child: it costs as much as a poll.
-    pub(crate) fn work(&mut self) {
+    pub(crate) fn charge(&mut self) {
         self.polls = self.polls.saturating_sub(1);
     }
 

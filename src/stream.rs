@@ -162,13 +162,13 @@ where
 
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
         let room = self.poll_for_room(cx);
-        self.children.room_in_a_row =
-            if let Poll::Ready(Ok(())) = room { self.children.room_in_a_row + 1 } else { 0 };
+        self.children.room_streak =
+            if let Poll::Ready(Ok(())) = room { self.children.room_streak + 1 } else { 0 };
         room
     }
 
     fn poll_for_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
-        if self.children.room_in_a_row == Self::MAX_ROOM_IN_A_ROW {
+        if self.children.room_streak == Self::MAX_ROOM_IN_A_ROW {
             // Where the source never waits and there is no limit, no child would ever run.
             if let Poll::Ready(Err(error)) = self.poll_until_left(cx, 0) {
                 return Poll::Ready(Err(error));
@@ -245,8 +245,8 @@ where
     }
 }
 
-/// Children are sent to the group as to a channel: it is ready while there is room under the limit,
-/// and flushed or closed when no child is left.
+/// Children are sent to the group as to a channel: it is ready while there is room under the limit, flushed
+/// when no child is left, and closed then for its [handles](crate::Handle) too.
 ///
 /// So a stream of futures runs by `stream.map(Ok).forward(group)`, with no more of them at a time than
 /// the limit of the group. While the source is pending, children run; while the group is full, the

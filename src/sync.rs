@@ -26,7 +26,7 @@ pub(crate) use self::cell::UnsafeCell;
 #[cfg(all(test, errgroup_loom))]
 pub(crate) use self::models::{WakeCount, model};
 
-/// A number that no other thread has which runs, or 0 where threads cannot be told apart.
+/// A number that no other running thread has, or 0 where threads cannot be told apart.
 #[inline]
 pub(crate) fn this_thread() -> usize {
     #[cfg(errgroup_loom)]

@@ -316,10 +316,10 @@ fn handle_is_one_allocation_for_its_group_and_one_for_each_add_between_polls() {
     assert_eq!(info.count_total, 0);
 }
 
-/// Where children that are done make place for those to come: two for the rows that they go by, or one for
-/// each where threads cannot be told apart.
+/// Each child takes the slot of the one that is done: two allocations for the rows, or one for each child
+/// where threads cannot be told apart.
 #[test]
-fn children_that_add_the_next_are_two_for_all() {
+fn chain_of_children_that_add_the_next_is_two_allocations() {
     struct Chain(usize, Handle<Self>);
 
     impl Future for Chain {

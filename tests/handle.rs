@@ -209,7 +209,7 @@ fn first_handle_of_a_group_that_waits_wakes_it() {
 }
 
 #[test]
-fn children_start_in_order_of_arrival_whoever_adds_them() {
+fn queued_children_start_in_order_of_arrival_whoever_adds_them() {
     let (cast, task) = (Cast::new(7), Task::default());
     cast.tell_all(Act::Yield(1));
     let mut group = Group::unboxed().with_limit(1);
@@ -269,7 +269,9 @@ fn try_push_is_refused_exactly_when_the_limit_is_reached() {
     group.clear();
     assert!((5..8).all(|id| !full(id)));
     assert!(full(8));
-    drop(group.with_limit(4));
+    let group = group.with_limit(9);
+    assert!(!full(8));
+    drop(group);
     assert!(matches!(handle.try_push(cast.child(8)), Err(TryPushError::Closed(_))));
 }
 

@@ -12,7 +12,7 @@ use errgroup::{Group, Handle};
 use futures::executor::block_on;
 use kit::{Act, Cast, Child, Task, panic_of};
 
-/// A handle to a group of `n` children that wait and were polled.
+/// A group of `n` children that wait and were polled, and a handle to it.
 fn waiting(cast: &Cast, n: usize, task: &Task) -> (Group<Child>, Handle<Child>) {
     let mut group: Group<Child> = cast.children().take(n).collect();
     let handle = group.handle();
@@ -146,7 +146,7 @@ fn clear_drops_what_has_arrived_and_leaves_the_handles_open() {
 }
 
 #[test]
-fn handle_in_the_inbox_of_its_own_group_does_not_leak() {
+fn child_that_holds_a_handle_to_its_own_group_does_not_leak() {
     /// Holds a handle to its own group.
     struct Own {
         handle: Option<Handle<Own>>,
@@ -187,7 +187,7 @@ fn handle_in_the_inbox_of_its_own_group_does_not_leak() {
 }
 
 #[test]
-fn child_that_adds_another_in_its_drop_has_it_back_when_the_group_ends() {
+fn child_added_by_a_drop_is_refused_at_the_end_and_kept_by_clear() {
     struct Late {
         handle: Option<Handle<Self>>,
         refused: Rc<Cell<usize>>,

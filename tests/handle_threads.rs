@@ -140,7 +140,8 @@ fn adds_that_race_the_drop_of_the_group_are_dropped_or_come_back() {
             drop(group);
             assert!(!counts.add(&handle));
         });
-        assert!(counts.polled() <= 1 + counts.accepted());
+        let most = if round % 2 == 0 { 1 + counts.accepted() } else { 0 };
+        assert!(counts.polled() <= most);
         counts.assert_all_dropped_once();
     }
 }

@@ -1,9 +1,9 @@
 //! Adding from inside: children that find more work, and an end when none is left.
 //!
-//! A crawler, a walk through directories, a graph of things that depend on each other: what is to be done
-//! shows while it is being done. Who knows of it is a child, and the loop that could add it is elsewhere. A
-//! [`Handle`](crate::Handle) is the way for the child itself to add it, and a [`scope`](crate::scope()) gives
-//! one to the code that begins.
+//! In a crawler, a walk through directories, or a graph of dependencies, work shows while other work is done.
+//! It is a child that finds it, and the loop that could add it is elsewhere. With a
+//! [`Handle`](crate::Handle) the child adds it itself; a [`scope`](crate::scope()) gives one to the code that
+//! begins.
 //!
 //! The end needs no counting. The group is done when no child is left, and a child that adds another is still
 //! there while it does. Give each child a clone of the handle: it keeps nothing going.
@@ -50,11 +50,12 @@
 //!
 //! Without that function the compiler says E0283, or that a "future created by async block is not `Send`":
 //! whether `visit` is `Send`, which `go` asks, would depend on the answer. The box that breaks the circle of
-//! types is that of `go`; in a group without boxes, children cannot add their own like. What the children
-//! share, here a counter, is borrowed from outside of the group. `ok` throws nothing away: while a child is
+//! types is that of `go`. Without boxes an `async fn` cannot add its like, as its type would contain itself; a
+//! future that you write as a struct can. What the children share, here a counter, is borrowed from outside
+//! of the group, for as long as the `'a` of the handle: this is the same for all who add. `ok` throws nothing away: while a child is
 //! polled its group has not ended, and `go` is not refused.
 //!
-//! A function that returns the box does the same in one, and is added by `push`:
+//! Or write one function that returns the box, and add that with `push`:
 //!
 //! ```
 //! use errgroup::{BoxFuture, Handle};
@@ -107,8 +108,8 @@
 //! # A limit
 //!
 //! [`Group::with_limit`](crate::Group::with_limit), or [`Scope::with_limit`](crate::Scope::with_limit) for what
-//! the body of a scope adds: so many run, and what is added beyond is queued. The body is not counted. Where it
-//! is one of those that the limit is for, as the first of many visits is, add it as a child.
+//! the body of a scope adds: so many run, and what is added beyond is queued. The body is not counted. If it
+//! does the same work as the children, as the first of many visits does, add it as a child.
 //!
 //! Children never wait to add. What is queued is a whole future, and takes the memory of one that runs. Where
 //! that must not pile up, the one that begins the work waits for room, by
@@ -156,7 +157,7 @@
 //!
 //! It adds by a handle, from whichever thread it runs on, and the group is awaited elsewhere. A handle does
 //! not keep the group going, so somebody inside stands for the producer, and awaits it. The body of a scope
-//! is best at it, as it takes no place under the limit:
+//! is best at it: a child would take a place under the limit, and with a limit of 1, wait for ever.
 //!
 //! ```
 //! use std::{io, sync::atomic::{AtomicU32, Ordering::Relaxed}};
@@ -187,20 +188,27 @@
 //! such a scope neither they nor the body borrow anything. [`Closed`](crate::Closed) says only that the group
 //! has ended. Why, is what the scope resolves to.
 //!
-//! A thread does the same with `block_on`, and the body awaits its end:
+//! A thread does the same with `block_on`, and sends the body how it ended. After a failure of the group it
+//! goes on until it next adds; one that must not outlive the call is spawned in `std::thread::scope` around
+//! all, and may borrow then.
 //!
 //! ```
 //! # async fn insert(line: u32) -> Result<(), std::io::Error> { Ok(()) }
 //! # smol::block_on(async {
 //! let read = errgroup::scope(async |group| {
-//!     let thread = smol::unblock(move || {
-//!         for line in 0..100 {
-//!             smol::block_on(group.ready())?;
-//!             group.go(insert(line)).map_err(|closed| closed.map(drop))?;
-//!         }
-//!         Ok::<_, errgroup::Closed<()>>(())
+//!     let (sender, end) = smol::channel::bounded(1);
+//!     std::thread::spawn(move || {
+//!         let read = || {
+//!             for line in 0..100 {
+//!                 smol::block_on(group.ready())?;
+//!                 group.go(insert(line)).map_err(|closed| closed.map(drop))?;
+//!             }
+//!             Ok::<_, errgroup::Closed<()>>(())
+//!         };
+//!         sender.send_blocking(read()).ok();
 //!     });
-//!     thread.await.map_err(std::io::Error::other)
+//!     let end = end.recv().await; // an error, where the thread has panicked
+//!     end.map_err(std::io::Error::other)?.map_err(std::io::Error::other)
 //! });
 //! read.with_limit(4).await?;
 //! # Ok::<_, std::io::Error>(()) }).unwrap();
@@ -208,7 +216,7 @@
 //!
 //! # A service that stops with the body
 //!
-//! A child that never ends would keep the scope from its end. One that is to run until all is done is not in
+//! A child that never ends would keep the scope from ending. One that is to run until all is done is not in
 //! the scope but raced with it:
 //!
 //! ```
@@ -223,7 +231,7 @@
 //!     group.go(async { Ok(()) }).ok();
 //!     Ok(42)
 //! });
-//! // Dropped as soon as the work is done; and where it fails, the work is.
+//! // The service ends with the work; if it fails, the work is dropped.
 //! let service = async { Err(heartbeat().await) };
 //! assert_eq!(smol::future::or(work, service).await?, 42);
 //! # Ok::<_, io::Error>(()) }).unwrap();
@@ -237,9 +245,9 @@
 //! # async fn serve(request: u32) -> Result<(), String> { Ok(()) }
 //! # smol::block_on(async {
 //! let served = errgroup::scope(async |group| {
-//!     let (requests, inbox) = smol::channel::bounded(4);
+//!     let (requests, receiver) = smol::channel::bounded(4);
 //!     group.go(async move {
-//!         while let Ok(request) = inbox.recv().await {
+//!         while let Ok(request) = receiver.recv().await {
 //!             serve(request).await?; // to its end, also when the body is done
 //!         }
 //!         Ok(())

@@ -1,4 +1,4 @@
-//! The children of a group that are in its set: so many run as the limit allows, and the others queue.
+//! The children of a group that are in its set: as many run as the limit allows, and the others queue.
 
 use alloc::{collections::VecDeque, vec::Vec};
 use core::{
@@ -20,7 +20,7 @@ pub(crate) struct Children<F> {
     added: u64,
     finished: usize,
     /// How often in a row there was room when the group was asked for it.
-    pub(crate) room_in_a_row: u32,
+    pub(crate) room_streak: u32,
     /// Whether the group has resolved, or has given out its last output, and no child was added since.
     pub(crate) is_terminated: bool,
 }
@@ -33,7 +33,7 @@ impl<F> Children<F> {
             limit: usize::MAX,
             added: 0,
             finished: 0,
-            room_in_a_row: 0,
+            room_streak: 0,
             is_terminated: false,
         }
     }
@@ -82,7 +82,7 @@ impl<F> Children<F> {
         key
     }
 
-    /// Makes room for so many first, exactly or with some to grow.
+    /// Makes room for `least` children first, exactly or with some to grow.
     #[inline]
     pub(super) fn extend(
         &mut self,

@@ -12,32 +12,32 @@ use event_listener::{Event, EventListener, IntoNotification};
 
 use super::{Children, Group, Reporting};
 use crate::{
-    set::{AtWork, Bell, Budget, Inlet, Intake},
+    set::{self, AtWork, Bell, Budget, Intake},
     sync::{AtomicBool, AtomicUsize, Ordering, fence},
 };
 
 /// The way into a group that has not ended. It is dropped by [`Step::End`] and [`VTable::poll`] alone, so
 /// that a group which never has one carries no code to drop it.
-pub(super) type Open<F> = ManuallyDrop<Intake<F, Inbox<F>>>;
+pub(super) type Inbox<F> = ManuallyDrop<Intake<F, State<F>>>;
 
 /// The way in, for handles.
-pub(crate) type Entry<F> = Inlet<F, Inbox<F>>;
+pub(crate) type Inlet<F> = set::Inlet<F, State<F>>;
 
 const NO_INBOX: &str = "a group with handles has an inbox";
 
-/// So many children that arrive within a round are taken in there, while they are in the cache, and do not
-/// wait for its end.
+/// When this many children have arrived within a round, they are taken in at once, while they are in the
+/// cache.
 const BATCH: usize = 64;
 
-/// What is known of the children on both sides.
-pub(crate) struct Inbox<F> {
+/// What both sides know of the children.
+pub(crate) struct State<F> {
     pub(super) vtable: VTable<F>,
     bell: Bell,
-    /// With `near`, the children in the group: those that it has taken in, and those that arrive.
+    /// With `added_near`, the children in the group: those that it has taken in, and those that arrive.
     children: AtomicUsize,
     /// Those that were added on the thread on which the group was polled, while there was no limit. Nobody
     /// else writes it: it takes no read-modify-write.
-    near: AtomicUsize,
+    added_near: AtomicUsize,
     /// Those that the group has taken in. Written by the group alone.
     taken_in: AtomicUsize,
     limit: AtomicUsize,
@@ -94,8 +94,8 @@ where
 }
 
 // The counts are relaxed: they carry nothing but themselves.
-impl<F> Inbox<F> {
-    pub(super) fn open(children: &mut Children<F>) -> Open<F>
+impl<F> State<F> {
+    pub(super) fn open(children: &mut Children<F>) -> Inbox<F>
     where
         F: Future,
     {
@@ -103,7 +103,7 @@ impl<F> Inbox<F> {
             vtable: VTable::NEW,
             bell: children.set().bell(),
             children: AtomicUsize::new(children.len()),
-            near: AtomicUsize::new(0),
+            added_near: AtomicUsize::new(0),
             taken_in: AtomicUsize::new(children.len()),
             limit: AtomicUsize::new(children.limit()),
             room: Event::new(),
@@ -120,7 +120,7 @@ impl<F> Inbox<F> {
     /// Takes note that a child is done and `left` of those that were taken in are not, and gives the
     /// number of those that have arrived.
     #[inline]
-    fn child_done(&self, left: usize) -> usize {
+    fn count_done(&self, left: usize) -> usize {
         // Whoever asks for room learns of it at once, not at the end of the poll.
         if self.has_limit() {
             self.set_taken_in(left);
@@ -130,7 +130,7 @@ impl<F> Inbox<F> {
 
     /// Says that so many more were taken in.
     #[inline]
-    fn take_in(&self, arrivals: usize) {
+    fn count_taken_in(&self, arrivals: usize) {
         let taken_in = self.taken_in.load(Ordering::Relaxed).wrapping_add(arrivals);
         self.taken_in.store(taken_in, Ordering::Relaxed);
     }
@@ -145,7 +145,7 @@ impl<F> Inbox<F> {
         self.taken_in.store(taken_in, Ordering::Relaxed);
         let change = taken_in.wrapping_sub(before);
         let children = self.children.fetch_add(change, Ordering::Relaxed);
-        let children = children.wrapping_add(self.near.load(Ordering::Relaxed));
+        let children = children.wrapping_add(self.added_near.load(Ordering::Relaxed));
         let limit = self.limit.load(Ordering::Relaxed);
         // Where there has been room before, whoever waits has been told of it.
         if children.wrapping_add(change) < limit && children >= limit {
@@ -160,7 +160,8 @@ impl<F> Inbox<F> {
 
     #[inline]
     fn children(&self) -> usize {
-        self.children.load(Ordering::Relaxed).wrapping_add(self.near.load(Ordering::Relaxed))
+        let added_near = self.added_near.load(Ordering::Relaxed);
+        self.children.load(Ordering::Relaxed).wrapping_add(added_near)
     }
 
     #[inline]
@@ -168,10 +169,11 @@ impl<F> Inbox<F> {
         self.limit.load(Ordering::Relaxed) != usize::MAX
     }
 
-    /// Tells so many of those who have waited longest that there is room, or the end.
+    /// Tells the `waiters` who have waited longest that there is room, or the end.
     fn notify(&self, waiters: usize) {
-        // Ordering: pairs with the fence in `listen`. Either this sees what was set before that one, or who
-        // looks again after it sees what the caller has changed.
+        // Ordering: SeqCst pairs with the fence in `listen`. One of the two comes first: either the load
+        // below sees the flag that was set there, or whoever listens, and then looks again, sees what the
+        // caller has changed.
         fence(Ordering::SeqCst);
         if self.is_awaited.load(Ordering::Relaxed) {
             self.room.notify(waiters.relaxed());
@@ -180,19 +182,19 @@ impl<F> Inbox<F> {
 }
 
 /// The side of the handles.
-impl<F> Entry<F> {
+impl<F> Inlet<F> {
     /// Adds a child, or gives it back if the group has ended.
     #[inline(always)]
     pub(crate) fn add(&self, child: F) -> Result<(), F> {
-        let inbox = self.data();
+        let state = self.state();
         match self.push_near(child) {
-            Ok(()) if !inbox.has_limit() => {
-                let near = inbox.near.load(Ordering::Relaxed).wrapping_add(1);
-                inbox.near.store(near, Ordering::Relaxed);
+            Ok(()) if !state.has_limit() => {
+                let added_near = state.added_near.load(Ordering::Relaxed).wrapping_add(1);
+                state.added_near.store(added_near, Ordering::Relaxed);
                 Ok(())
             }
             Ok(()) => {
-                inbox.children.fetch_add(1, Ordering::Relaxed);
+                state.children.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
             Err(child) => self.count_and_add_far(child),
@@ -201,9 +203,10 @@ impl<F> Entry<F> {
 
     /// Takes a place for a child, if there is room.
     pub(crate) fn reserve(&self) -> bool {
-        let Inbox { children, near, limit, .. } = self.data();
-        let (near, limit) = (near.load(Ordering::Relaxed), limit.load(Ordering::Relaxed));
-        let has_room = |children: usize| children.wrapping_add(near) < limit;
+        let State { children, added_near, limit, .. } = self.state();
+        let added_near = added_near.load(Ordering::Relaxed);
+        let limit = limit.load(Ordering::Relaxed);
+        let has_room = |children: usize| children.wrapping_add(added_near) < limit;
         let next = |children: usize| has_room(children).then_some(children.wrapping_add(1));
         children.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
     }
@@ -217,38 +220,38 @@ impl<F> Entry<F> {
     #[inline(never)]
     fn count_and_add_far(&self, child: F) -> Result<(), F> {
         // Counted first: what the group takes in was counted.
-        self.data().children.fetch_add(1, Ordering::Relaxed);
+        self.state().children.fetch_add(1, Ordering::Relaxed);
         self.add_far(child)
     }
 
     fn add_far(&self, child: F) -> Result<(), F> {
-        let inbox = self.data();
-        let give_back = |_: &F| _ = inbox.children.fetch_sub(1, Ordering::Relaxed);
+        let state = self.state();
+        let give_back = |_: &F| _ = state.children.fetch_sub(1, Ordering::Relaxed);
         if self.push(child).inspect_err(give_back)? {
-            inbox.bell.ring();
+            state.bell.ring();
         }
         Ok(())
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.data().children() < self.data().limit.load(Ordering::Relaxed)
+        self.state().children() < self.state().limit.load(Ordering::Relaxed)
     }
 
     /// To be told of room that there is from now on, or of the end.
     pub(crate) fn listen(&self) -> EventListener {
-        let inbox = self.data();
-        // Ordering: Relaxed, before the fence.
-        inbox.is_awaited.store(true, Ordering::Relaxed);
-        let listener = inbox.room.listen();
-        // Ordering: pairs with the fence in `notify`. Event-listener has one there alone, as nobody looks
-        // past its lock.
+        let state = self.state();
+        // Ordering: Relaxed; the fence below orders it.
+        state.is_awaited.store(true, Ordering::Relaxed);
+        let listener = state.room.listen();
+        // Ordering: SeqCst pairs with the fence in `notify`. Event-listener fences only where it notifies, as
+        // its list is looked at under its lock alone; `is_awaited` is looked at without it.
         fence(Ordering::SeqCst);
         listener
     }
 
     /// Tells the one who has waited longest that there is still room.
     pub(crate) fn pass_on(&self) {
-        self.data().notify(1);
+        self.state().notify(1);
     }
 }
 
@@ -259,20 +262,16 @@ impl<F: Future> VTable<F> {
     fn attend(group: &mut Group<F>, step: Step) {
         let Group { children, inbox: Some(inbox) } = group else { return };
         match step {
-            Step::TakeIn => {
-                let taken_in = Self::take_in(children, inbox.take());
-                inbox.data().take_in(taken_in);
-            }
+            Step::TakeIn => Self::take_in_all(children, inbox),
             Step::Add => {
-                let taken_in = Self::take_in(children, inbox.take());
-                inbox.data().take_in(taken_in);
-                inbox.data().set_taken_in(children.len() + 1);
+                Self::take_in_all(children, inbox);
+                inbox.state().set_taken_in(children.len() + 1);
             }
-            Step::Report => inbox.data().set_taken_in(children.len()),
-            Step::Limit => inbox.data().set_limit(children.limit()),
+            Step::Report => inbox.state().set_taken_in(children.len()),
+            Step::Limit => inbox.state().set_limit(children.limit()),
             Step::Clear => {
                 let arrivals = inbox.take();
-                inbox.data().take_in(arrivals.size_hint().0);
+                inbox.state().count_taken_in(arrivals.size_hint().0);
                 Reporting(group).0.children.clear();
                 drop(arrivals);
             }
@@ -280,11 +279,17 @@ impl<F: Future> VTable<F> {
                 let arrivals = inbox.close();
                 let inbox = group.inbox.take().map(ManuallyDrop::into_inner);
                 // The wakers of those who wait are foreign code.
-                group.guarded(|_| inbox.inspect(|inbox| inbox.data().notify(usize::MAX)));
+                group.guarded(|_| inbox.iter().for_each(|inbox| inbox.state().notify(usize::MAX)));
+                drop(inbox);
                 group.children.clear();
                 drop(arrivals);
             }
         }
+    }
+
+    fn take_in_all(children: &mut Children<F>, inbox: &mut Inbox<F>) {
+        let taken_in = Self::take_in(children, inbox.take());
+        inbox.state().count_taken_in(taken_in);
     }
 
     /// Takes in what has arrived, and says how many these are.
@@ -306,9 +311,9 @@ impl<F: Future> VTable<F> {
     ) -> Poll<()> {
         group.guarded(|group| {
             let Group { children, inbox } = &mut *group;
-            let open = inbox.as_mut().expect(NO_INBOX);
-            let poll = open.work(|inbox| Self::poll_at_work(children, inbox, cx, ends, done));
-            open.data().set_taken_in(children.len());
+            let intake = inbox.as_mut().expect(NO_INBOX);
+            let poll = intake.work(|inbox| Self::poll_at_work(children, inbox, cx, ends, done));
+            intake.state().set_taken_in(children.len());
             poll.map(|has_ended| {
                 if has_ended {
                     drop(inbox.take().map(ManuallyDrop::into_inner));
@@ -320,7 +325,7 @@ impl<F: Future> VTable<F> {
     /// Whether it has closed the inbox.
     fn poll_at_work(
         children: &mut Children<F>,
-        inbox: &mut AtWork<'_, F, Inbox<F>>,
+        inbox: &mut AtWork<'_, F, State<F>>,
         cx: &mut Context<'_>,
         ends: bool,
         done: &mut dyn Done<F>,
@@ -329,10 +334,10 @@ impl<F: Future> VTable<F> {
         loop {
             let (row, stacked) = inbox.watch();
             let taken_in = children.append(row) + Self::take_in(children, stacked);
-            inbox.data().take_in(taken_in);
+            inbox.state().count_taken_in(taken_in);
             let budget = budget.get_or_insert_with(|| Budget::new(children.running()));
             let flow = children.poll(cx, budget, |index, output, left| {
-                let arrived = inbox.data().child_done(left);
+                let arrived = inbox.state().count_done(left);
                 match done.done(index, output, left + arrived) {
                     ControlFlow::Break(()) => ControlFlow::Break(Some(())),
                     ControlFlow::Continue(()) if arrived >= BATCH => ControlFlow::Break(None),
@@ -348,7 +353,7 @@ impl<F: Future> VTable<F> {
             // The one step in which the group ends, or waits, if no child has come (invariant 9 of the set).
             if is_over && ends {
                 if inbox.close_empty() {
-                    inbox.data().notify(usize::MAX);
+                    inbox.state().notify(usize::MAX);
                     return Poll::Ready(true);
                 }
             } else if inbox.leave() {
@@ -358,7 +363,7 @@ impl<F: Future> VTable<F> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            budget.work();
+            budget.charge();
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Where children arrive that are added while the set is in use: on a stack that anybody pushes to, or in a
-//! row beside it, which takes no allocation and no atomic read-modify-write, on the thread on which the
-//! owner is at work.
+//! Where children arrive that are added while the set is in use: on a stack that anybody pushes to, or, on
+//! the thread on which the owner is at work, in a row beside it, which takes no atomic read-modify-write
+//! and no allocation for each.
 
-use alloc::vec::{self, Vec};
-use core::{iter::Chain, marker::PhantomData, mem};
+use alloc::vec::Vec;
+use core::{marker::PhantomData, mem};
 
-use super::stack::{self, Stack};
+use super::stack::{Arrivals, Stack};
 use crate::sync::{Arc, AtomicUsize, Ordering, UnsafeCell, this_thread};
 
 /// The owner's end, of which there is one.
@@ -17,18 +17,15 @@ pub(crate) struct Inlet<T, S>(Arc<Shared<T, S>>);
 /// The owner's end while it is at work, on the thread that it stays on.
 pub(crate) struct AtWork<'a, T, S>(&'a mut Intake<T, S>, PhantomData<*mut ()>);
 
-/// What has arrived, in order; the lower bound of its number is the number.
-pub(crate) type Arrivals<T> = Chain<vec::IntoIter<T>, stack::Arrivals<T>>;
-
 struct Shared<T, S> {
     stack: Stack<T>,
     /// The thread on which the owner is at work, or 0.
     here: AtomicUsize,
-    /// What was pushed there while there was nothing on the stack: it came before all that is.
-    near: UnsafeCell<Vec<T>>,
+    /// What was added there while there was nothing on the stack: it came before all that is.
+    row: UnsafeCell<Vec<T>>,
     /// The row before this one, which is emptied while the next one fills. The owner's alone.
     spare: UnsafeCell<Vec<T>>,
-    data: S,
+    state: S,
 }
 
 // SAFETY: what is in it goes along to the other thread, where nothing depends on the one it came from:
@@ -39,18 +36,18 @@ unsafe impl<T: Send, S: Send> Send for Shared<T, S> {}
 unsafe impl<T: Send, S: Sync> Sync for Shared<T, S> {}
 
 impl<T, S> Intake<T, S> {
-    pub(crate) fn new(data: S) -> Self {
+    pub(crate) fn new(state: S) -> Self {
         Self(Arc::new(Shared {
             stack: Stack::new(),
             here: AtomicUsize::new(0),
-            near: UnsafeCell::new(Vec::new()),
+            row: UnsafeCell::new(Vec::new()),
             spare: UnsafeCell::new(Vec::new()),
-            data,
+            state,
         }))
     }
 
-    pub(crate) fn data(&self) -> &S {
-        &self.0.data
+    pub(crate) fn state(&self) -> &S {
+        &self.0.state
     }
 
     pub(crate) fn inlet(&self) -> Inlet<T, S> {
@@ -60,52 +57,54 @@ impl<T, S> Intake<T, S> {
     /// Lets what is added on this thread while `work` runs come by the row.
     #[inline]
     pub(crate) fn work<R>(&mut self, work: impl FnOnce(&mut AtWork<'_, T, S>) -> R) -> R {
-        // Ordering: Relaxed. It is no other thread's number, whenever that sees it.
+        // Ordering: Relaxed. Another thread that reads it, at whatever time, finds a number that is not
+        // its own.
         self.0.here.store(this_thread(), Ordering::Relaxed);
         work(&mut AtWork(self, PhantomData))
     }
 
-    /// Takes all that has arrived. Where the owner has left the stack, it is idle again.
-    pub(crate) fn take(&mut self) -> Arrivals<T> {
+    /// Takes all that has arrived, in order; the lower bound of its `size_hint` is exact. Where the
+    /// owner has left the stack, it is idle again.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = T> + use<T, S> {
         let stacked = self.0.stack.take();
-        self.rows(|near, _| mem::take(near).into_iter().chain(stacked))
+        self.rows(|row, _| mem::take(row).into_iter().chain(stacked))
     }
 
-    /// Takes all that has arrived, and refuses what comes later.
-    pub(crate) fn close(&mut self) -> Arrivals<T> {
+    /// Takes all that has arrived, in order, and refuses what comes later.
+    pub(crate) fn close(&mut self) -> impl Iterator<Item = T> + use<T, S> {
         let stacked = self.0.stack.close();
-        self.rows(|near, spare| {
+        self.rows(|row, spare| {
             // Handles may outlive the owner, and have no use for the rows.
             *spare = Vec::new();
-            mem::take(near).into_iter().chain(stacked)
+            mem::take(row).into_iter().chain(stacked)
         })
     }
 
     #[inline]
     fn rows<'a, R>(&'a mut self, f: impl FnOnce(&mut Vec<T>, &'a mut Vec<T>) -> R) -> R {
-        let Shared { near, spare, .. } = &*self.0;
-        // SAFETY: the owner's alone, and borrowed from it for as long (invariant 11).
+        let Shared { row, spare, .. } = &*self.0;
+        // SAFETY: the spare row is the owner's alone, and the owner is borrowed for `'a` (invariant 11).
         let spare = unsafe { spare.with_mut(|spare| &mut *spare) };
         // SAFETY: the owner is not at work, or it is on this thread, which then is not within `push_near`, as
         // that calls nobody while it touches the row (invariant 11).
-        near.with_mut(|near| f(unsafe { &mut *near }, spare))
+        row.with_mut(|row| f(unsafe { &mut *row }, spare))
     }
 }
 
 impl<T, S> AtWork<'_, T, S> {
-    pub(crate) fn data(&self) -> &S {
-        &self.0.0.data
+    pub(crate) fn state(&self) -> &S {
+        &self.0.0.state
     }
 
     /// Takes all that has arrived, and watches the stack until the owner [leaves](Self::leave).
     ///
     /// First come those of the row, which is to be emptied: it is used again.
     #[inline]
-    pub(crate) fn watch(&mut self) -> (&mut Vec<T>, stack::Arrivals<T>) {
+    pub(crate) fn watch(&mut self) -> (&mut Vec<T>, Arrivals<T>) {
         let stacked = self.0.0.stack.watch();
-        self.0.rows(|near, spare| {
+        self.0.rows(|row, spare| {
             debug_assert!(spare.is_empty(), "whoever takes a row empties it");
-            mem::swap(near, spare);
+            mem::swap(row, spare);
             (spare, stacked)
         })
     }
@@ -113,57 +112,59 @@ impl<T, S> AtWork<'_, T, S> {
     /// Makes the watched stack idle; `false` if anything has arrived.
     #[inline]
     pub(crate) fn leave(&mut self) -> bool {
-        self.has_no_row() && self.0.0.stack.leave()
+        self.is_row_empty() && self.0.0.stack.leave()
     }
 
     /// Refuses all that comes later; `false` if anything has arrived.
     pub(crate) fn close_empty(&mut self) -> bool {
-        let is_closed = self.has_no_row() && self.0.0.stack.close_empty();
+        let is_closed = self.is_row_empty() && self.0.0.stack.close_empty();
         if is_closed {
             // As in `close`.
-            self.0.rows(|near, spare| (*near, *spare) = (Vec::new(), Vec::new()));
+            self.0.rows(|row, spare| (*row, *spare) = (Vec::new(), Vec::new()));
         }
         is_closed
     }
 
     #[inline]
-    fn has_no_row(&mut self) -> bool {
-        self.0.rows(|near, _| near.is_empty())
+    fn is_row_empty(&mut self) -> bool {
+        self.0.rows(|row, _| row.is_empty())
     }
 }
 
 impl<T, S> Drop for AtWork<'_, T, S> {
     #[inline]
     fn drop(&mut self) {
-        // Ordering: Relaxed. This thread sees it, and no other looks for more than its own number.
+        // Ordering: Relaxed. This thread sees it, and others compare only with their own number.
         self.0.0.here.store(0, Ordering::Relaxed);
     }
 }
 
 impl<T, S> Inlet<T, S> {
-    pub(crate) fn data(&self) -> &S {
-        &self.0.data
+    pub(crate) fn state(&self) -> &S {
+        &self.0.state
     }
 
     /// Adds an item to the row, if the owner is at work on this thread, and nothing has come by the stack.
     #[inline(always)]
     pub(crate) fn push_near(&self, item: T) -> Result<(), T> {
-        let Shared { stack, here, near, .. } = &*self.0;
+        let Shared { stack, here, row, .. } = &*self.0;
         let thread = this_thread();
-        // Ordering: Relaxed. A thread that finds its own number has stored it itself, and not cleared it.
+        // Ordering: Relaxed. A thread that finds its own number has stored it itself, and not cleared
+        // it. A number is used again only after its thread has ended, which comes after the store of 0
+        // in `drop`.
         if thread == 0 || here.load(Ordering::Relaxed) != thread || !stack.is_watched_and_empty() {
             return Err(item);
         }
         // SAFETY: the owner is at work on this thread, and not within `rows`, as nobody is called from there
         // (invariant 11).
-        let near = unsafe { near.with_mut(|near| &mut *near) };
-        if near.len() == near.capacity() {
+        let row = unsafe { row.with_mut(|row| &mut *row) };
+        if row.len() == row.capacity() {
             // The allocator is foreign code: what that adds goes by the stack.
             here.store(0, Ordering::Relaxed);
-            grow(near);
+            grow(row);
             here.store(thread, Ordering::Relaxed);
         }
-        near.push(item);
+        row.push(item);
         Ok(())
     }
 

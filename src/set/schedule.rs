@@ -631,7 +631,7 @@ mod races {
                 if changes {
                     assert!(!owner.schedule.arm(&before));
                 }
-                // SAFETY: the page is the owner's.
+                // SAFETY: the owner's reference keeps the page (invariant 8).
                 let bell = Shared::new(unsafe { Bell::of(owner.schedule.first.header) });
                 let arrivals = [(); 2].map(|()| {
                     let (stack, bell) = (stack.clone(), bell.clone());

@@ -29,10 +29,6 @@ struct Node<T> {
 unsafe impl<T: Send> Send for Stack<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Stack<T> {}
-// SAFETY: its nodes are its own (invariant 10), and so are their items.
-unsafe impl<T: Send> Send for Arrivals<T> {}
-// SAFETY: a shared one gives out nothing but its length.
-unsafe impl<T> Sync for Arrivals<T> {}
 
 impl<T> Stack<T> {
     const IDLE: *mut Node<T> = ptr::null_mut();
@@ -48,8 +44,8 @@ impl<T> Stack<T> {
     /// Pushes an item, unless the stack is closed. `true` if it was idle. One allocation.
     #[inline]
     pub(crate) fn push(&self, item: T) -> Result<bool, T> {
-        // Ordering: Relaxed, the exchange looks again; Acquire where it is closed, for the Release in
-        // `close` and `close_empty`: what the owner did before is seen by whoever is refused.
+        // Ordering: Acquire, for a stack that is closed: pairs with the Release in `close` and `close_empty`,
+        // so that whoever is refused sees what the owner did before. Otherwise the exchange looks again.
         let mut head = self.head.load(Ordering::Acquire);
         if head == Self::CLOSED {
             return Err(item);
@@ -57,10 +53,10 @@ impl<T> Stack<T> {
         let node = Box::into_raw(Box::new(Node { next: head, item }));
         node.expose_provenance();
         loop {
-            // Ordering: Release pairs with the Acquire of the swap that takes the node, also from below
-            // others, as their exchanges continue its release sequence. To find the stack idle takes no
-            // Acquire: the bell's step of the ready word comes before the owner's look at that word, which
-            // then looks at the stack as well, or after it, and wakes the task.
+            // Ordering: Release pairs with the Acquire of the swap that takes the node; a node below others
+            // is covered, as their exchanges continue its release sequence. Finding the stack idle needs no
+            // Acquire. Either the bell's step of the ready word comes before the owner's look at that word,
+            // and the owner then looks at the stack as well; or it comes after, and wakes the task.
             match self.head.compare_exchange_weak(head, node, Ordering::Release, Ordering::Acquire)
             {
                 Ok(_) => return Ok(head == Self::IDLE),

@@ -23,9 +23,9 @@ impl Bell {
     ///
     /// # Safety
     ///
-    /// The page is alive.
+    /// The caller knows of a reference to the page that is not released meanwhile.
     pub(super) unsafe fn of(first: NonNull<Header>) -> Self {
-        // SAFETY: the page is alive, by the contract, and so is the owner's reference.
+        // SAFETY: by the contract.
         unsafe { page::retain(first) };
         Self(first)
     }
@@ -35,7 +35,7 @@ impl Bell {
         // SAFETY: the reference of the bell keeps the page, and that the hub (invariant 8).
         let hub = unsafe { self.0.as_ref().hub.as_ref() };
         if hub.ready.ring() {
-            // SAFETY: the ticket is used here and nowhere else.
+            // SAFETY: the ticket is used here and nowhere else (invariant 7).
             unsafe { hub.task.notify() }
         }
     }
@@ -96,7 +96,7 @@ unsafe fn wake_by_ref(byte: *const ()) {
             || page.ready.fetch_or(1 << slot, Ordering::AcqRel) == 0 && hub.ready.push(page)
     };
     if ticket {
-        // SAFETY: the ticket is used here and nowhere else.
+        // SAFETY: the ticket is used here and nowhere else (invariant 7).
         unsafe { hub.task.notify() }
     }
 }

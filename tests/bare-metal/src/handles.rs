@@ -20,8 +20,8 @@ use crate::{
     scenarios::{Canary, poll_once},
 };
 
-/// Those that wait leave what is added a slot of the first page or of one that follows, in a page that is
-/// there or in a new one.
+/// With so many that wait, what is added takes a slot of the first page or of a later one, which is there or
+/// is made for it.
 const WAITING: [usize; 4] = [1, 8, 9, 24];
 
 enum Child {
