@@ -12,6 +12,15 @@ use errgroup::{Group, Handle};
 use futures::executor::block_on;
 use kit::{Act, Cast, Child, Task, panic_of};
 
+/// Does something in its drop.
+struct Tries<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Tries<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 /// A group of `n` children that wait and were polled, and a handle to it.
 fn waiting(cast: &Cast, n: usize, task: &Task) -> (Group<Child>, Handle<Child>) {
     let mut group: Group<Child> = cast.children().take(n).collect();
@@ -143,6 +152,24 @@ fn clear_drops_what_has_arrived_and_leaves_the_handles_open() {
     assert_eq!(group.len(), 1);
     assert!(task.poll(&mut group).is_pending());
     assert_eq!(cast.polls(2), 1);
+}
+
+#[test]
+fn clear_counts_what_has_arrived_until_all_is_dropped() {
+    let mut group = Group::new_local().with_limit(2);
+    let handle = group.handle();
+    let tries = Rc::new(Cell::new(0));
+    for _ in 0..2 {
+        let (handle, tries) = (handle.clone(), tries.clone());
+        let drops = Tries(move || {
+            tries.set(tries.get() + 1);
+            assert!(handle.try_go(ready(())).is_err());
+        });
+        assert!(group.handle().try_go(async move { drop(drops) }).is_ok());
+    }
+    group.clear();
+    assert_eq!((tries.get(), group.len()), (2, 0));
+    assert!(handle.try_go(ready(())).is_ok());
 }
 
 #[test]

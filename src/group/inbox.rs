@@ -272,7 +272,10 @@ impl<F: Future> VTable<F> {
             Step::Clear => {
                 let arrivals = inbox.take();
                 inbox.state().count_taken_in(arrivals.size_hint().0);
-                Reporting(group).0.children.clear();
+                let reporting = Reporting(group);
+                // They count until they are dropped, also where that unwinds.
+                let arrivals = arrivals;
+                reporting.0.children.clear();
                 drop(arrivals);
             }
             Step::End => {
