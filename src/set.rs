@@ -59,7 +59,8 @@
 //! 10. A node belongs to whoever pushes it until the exchange that puts it on the stack, and then to
 //!     whoever takes it off with a swap. Its link is written before that exchange.
 //! 11. The rows of an intake are touched by its owner, and while that is at work, the one that fills by
-//!     others on the same thread. Nobody calls foreign code while touching them.
+//!     others on the same thread. Nobody calls foreign code while touching them, unless the stack is
+//!     closed, and nobody adds.
 
 mod intake;
 mod page;

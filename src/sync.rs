@@ -41,7 +41,7 @@ pub(crate) fn this_thread() -> usize {
     #[cfg(all(not(errgroup_loom), feature = "std"))]
     thread_local!(static HERE: u8 = const { 0 });
     #[cfg(any(errgroup_loom, feature = "std"))]
-    HERE.with(|here| core::ptr::from_ref(here).addr())
+    HERE.try_with(|here| core::ptr::from_ref(here).addr()).unwrap_or(0)
 }
 
 #[cfg(not(errgroup_loom))]

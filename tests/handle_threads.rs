@@ -4,8 +4,8 @@ mod kit;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Barrier, Mutex};
 use std::task::{Context, Poll};
 use std::thread;
 
@@ -238,4 +238,49 @@ fn who_begins_to_wait_as_room_is_made_or_the_group_ends_is_told() {
             assert!(!waiter.join().unwrap() || task.wakes() > 0, "it waits for ever");
         });
     }
+}
+
+/// Within a poll, what a child adds goes by a row of its own thread, but not past what it knows of.
+#[test]
+fn child_that_adds_after_another_thread_has_comes_behind_it() {
+    let mut group = Group::new();
+    let handle = group.handle();
+    group.go(async move {
+        handle.go(async { 1 }).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| handle.go(async { 2 }).unwrap());
+        });
+        handle.go(async { 3 }).unwrap();
+        0
+    });
+    assert_eq!(block_on(group.join()), [0, 1, 2, 3]);
+}
+
+/// Each adds, and polls whenever no other does.
+#[test]
+fn group_that_goes_from_thread_to_thread_takes_what_comes_on_each() {
+    let counts = Counts::default();
+    let mut group = Group::unboxed();
+    let handle = group.handle();
+    group.push(Child::that_waits(&counts));
+    let place = Mutex::new(Some(group));
+    let take = || place.lock().unwrap().take();
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for _ in 0..ADDS {
+                    assert!(counts.add(&handle));
+                    if let Some(mut group) = take() {
+                        while Task::default().poll(&mut group.next()).is_ready() {}
+                        *place.lock().unwrap() = Some(group);
+                    }
+                }
+            });
+        }
+    });
+    let mut group = take().unwrap();
+    while Task::default().poll(&mut group.next()).is_ready() {}
+    assert_eq!(counts.polled(), 1 + counts.accepted());
+    drop(group);
+    counts.assert_all_dropped_once();
 }

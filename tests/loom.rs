@@ -323,6 +323,38 @@ impl Wake for Notified {
     }
 }
 
+/// What is added on the group's own thread is counted apart, and what has ended is taken off the other count.
+#[test]
+fn group_without_a_limit_has_room_while_children_come_and_go_on_its_thread() {
+    /// Adds two by its handle, and stays.
+    enum Near {
+        Adds(Handle<Near>),
+        Done,
+    }
+
+    impl Future for Near {
+        type Output = Result<(), ()>;
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+            let Self::Adds(handle) = &*self else { return Poll::Ready(Ok(())) };
+            for _ in 0..2 {
+                assert!(handle.push(Self::Done).is_ok());
+            }
+            Poll::Pending
+        }
+    }
+
+    model(2, || {
+        let mut group = Group::unboxed();
+        let handle = group.handle();
+        group.push(Near::Adds(handle.clone()));
+        let thread = thread::spawn(move || assert!(handle.try_push(Near::Done).is_ok()));
+        let waker = counter().into();
+        assert!(Pin::new(&mut group).poll(&mut Context::from_waker(&waker)).is_pending());
+        thread.join().unwrap();
+    });
+}
+
 #[test]
 fn wake_that_finds_its_task_notified_is_seen_by_the_poll_to_come() {
     model(4, || {

@@ -36,7 +36,8 @@ pub(crate) struct State<F> {
     /// With `added_near`, the children in the group: those that it has taken in, and those that arrive.
     children: AtomicUsize,
     /// Those that were added on the thread on which the group was polled, while there was no limit. Nobody
-    /// else writes it: it takes no read-modify-write.
+    /// else writes it: it takes no read-modify-write. On other threads the two together mean nothing but
+    /// under a limit, as they are not read in one step.
     added_near: AtomicUsize,
     /// Those that the group has taken in. Written by the group alone.
     taken_in: AtomicUsize,
@@ -93,7 +94,7 @@ where
     }
 }
 
-// The counts are relaxed: they carry nothing but themselves.
+// Ordering: the counts are relaxed, as they carry nothing but themselves.
 impl<F> State<F> {
     pub(super) fn open(children: &mut Children<F>) -> Inbox<F>
     where
@@ -154,7 +155,8 @@ impl<F> State<F> {
     }
 
     fn set_limit(&self, limit: usize) {
-        self.limit.store(limit, Ordering::Relaxed);
+        // Ordering: Release pairs with the Acquire in `has_room`, which then knows what was added before.
+        self.limit.store(limit, Ordering::Release);
         self.notify(1);
     }
 
@@ -162,6 +164,14 @@ impl<F> State<F> {
     fn children(&self) -> usize {
         let added_near = self.added_near.load(Ordering::Relaxed);
         self.children.load(Ordering::Relaxed).wrapping_add(added_near)
+    }
+
+    /// Whether there is room for one more than so many `children` beside those that were added near.
+    fn has_room_beside(&self, children: usize) -> bool {
+        // Ordering: Acquire pairs with the Release in `set_limit`.
+        let limit = self.limit.load(Ordering::Acquire);
+        let all = || children.wrapping_add(self.added_near.load(Ordering::Relaxed));
+        limit == usize::MAX || all() < limit
     }
 
     #[inline]
@@ -203,12 +213,10 @@ impl<F> Inlet<F> {
 
     /// Takes a place for a child, if there is room.
     pub(crate) fn reserve(&self) -> bool {
-        let State { children, added_near, limit, .. } = self.state();
-        let added_near = added_near.load(Ordering::Relaxed);
-        let limit = limit.load(Ordering::Relaxed);
-        let has_room = |children: usize| children.wrapping_add(added_near) < limit;
-        let next = |children: usize| has_room(children).then_some(children.wrapping_add(1));
-        children.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
+        let state = self.state();
+        let next =
+            |children: usize| state.has_room_beside(children).then_some(children.wrapping_add(1));
+        state.children.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
     }
 
     /// Adds a child that has its place.
@@ -234,7 +242,8 @@ impl<F> Inlet<F> {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.state().children() < self.state().limit.load(Ordering::Relaxed)
+        let state = self.state();
+        state.has_room_beside(state.children.load(Ordering::Relaxed))
     }
 
     /// To be told of room that there is from now on, or of the end.
