@@ -228,7 +228,7 @@ fn with_handle(
 
 #[test]
 fn add_wakes_a_group_that_waits_for_outputs() {
-    model(3, || {
+    model(2, || {
         let (mut group, handle, child, counts) = with_handle(Poll::Pending);
         let (other, its) = (handle.clone(), child.clone());
         let one = thread::spawn(move || assert!(other.push(its()).is_ok()));

@@ -155,7 +155,7 @@ impl<F> State<F> {
     }
 
     fn set_limit(&self, limit: usize) {
-        // Ordering: Release pairs with the Acquire in `has_room`, which then knows what was added before.
+        // Ordering: Release pairs with the Acquire in `has_room_beside`, which then knows what was added before.
         self.limit.store(limit, Ordering::Release);
         self.notify(1);
     }

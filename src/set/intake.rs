@@ -152,7 +152,7 @@ impl<T, S> Inlet<T, S> {
         // Ordering: Relaxed. A thread that finds its own number has stored it itself, and not cleared
         // it. A number is used again only after its thread has ended, which comes after the store of 0
         // in `drop`.
-        if thread == 0 || here.load(Ordering::Relaxed) != thread || !stack.is_watched_and_empty() {
+        if thread == 0 || !stack.is_watched_and_empty() || here.load(Ordering::Relaxed) != thread {
             return Err(item);
         }
         // SAFETY: the owner is at work on this thread, and not within `rows`, as nobody is called from there
