@@ -14,8 +14,8 @@ use futures::executor::block_on;
 use kit::Task;
 
 const THREADS: usize = 4;
-const ROUNDS: usize = if cfg!(miri) { 15 } else { 2_000 };
-const ADDS: usize = if cfg!(miri) { 20 } else { 1_000 };
+const ROUNDS: usize = if cfg!(miri) { 6 } else { 2_000 };
+const ADDS: usize = if cfg!(miri) { 8 } else { 1_000 };
 
 /// What became of the children.
 #[derive(Default)]
@@ -214,7 +214,7 @@ fn threads_that_wait_for_room_all_get_it_and_never_more_than_there_is() {
 /// Who begins to wait either finds the room, or the end, that is made in this moment, or is told of it.
 #[test]
 fn who_begins_to_wait_as_room_is_made_or_the_group_ends_is_told() {
-    for round in 0..ROUNDS {
+    for round in 0..ROUNDS.max(60) {
         let (counts, task) = (Counts::default(), Task::default());
         let mut group = Group::unboxed().with_limit(1);
         let handle = group.handle();
