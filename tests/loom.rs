@@ -228,17 +228,18 @@ fn with_handle(
 
 #[test]
 fn add_wakes_a_group_that_waits_for_outputs() {
-    model(2, || {
+    model(3, || {
         let (mut group, handle, child, counts) = with_handle(Poll::Pending);
-        let (other, its) = (handle.clone(), child.clone());
-        let one = thread::spawn(move || assert!(other.push(its()).is_ok()));
-        let two = thread::spawn(move || assert!(handle.push(child()).is_ok()));
+        let thread = thread::spawn(move || {
+            for _ in 0..2 {
+                assert!(handle.push(child()).is_ok());
+            }
+        });
         // Without a wake that is due, loom sees a deadlock.
         for _ in 0..2 {
             assert_eq!(block_on(group.next()), Some(Ok(())));
         }
-        one.join().unwrap();
-        two.join().unwrap();
+        thread.join().unwrap();
         assert_eq!(group.len(), 1);
         drop(group);
         assert_eq!(counts.dropped.load(Ordering::Relaxed), 3);
