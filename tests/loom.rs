@@ -246,6 +246,22 @@ fn add_wakes_a_group_that_waits_for_outputs() {
     });
 }
 
+/// As above, with fewer preemptions: the stack's own models have two who add and three of them.
+#[test]
+fn adds_by_two_threads_wake_a_group_that_waits_for_outputs() {
+    model(1, || {
+        let (mut group, handle, child, _) = with_handle(Poll::Pending);
+        let (other, its) = (handle.clone(), child.clone());
+        let one = thread::spawn(move || assert!(other.push(its()).is_ok()));
+        let two = thread::spawn(move || assert!(handle.push(child()).is_ok()));
+        for _ in 0..2 {
+            assert_eq!(block_on(group.next()), Some(Ok(())));
+        }
+        one.join().unwrap();
+        two.join().unwrap();
+    });
+}
+
 #[test]
 fn add_while_the_task_changes_wakes_the_one_in_force() {
     model(3, || {
